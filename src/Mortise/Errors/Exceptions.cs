@@ -1,0 +1,115 @@
+namespace Mortise;
+
+/// <summary>
+/// The base of every failure that Mortise reports: which operation, on which endpoint, the symbolic error, why, and
+/// what to try. The <see cref="Exception.Message"/> holds all of them in that order.
+/// </summary>
+public class MortiseException : IOException
+{
+    /// <summary>Creates a failure; <paramref name="reason"/> is one sentence without the operation or endpoint.</summary>
+    public MortiseException(string operation, string? endpoint, string symbol, string reason,
+        string? hint = null, int errno = 0, Exception? inner = null)
+        : base(Compose(operation, endpoint, symbol, errno, reason, hint), inner)
+    {
+        Operation = operation;
+        Endpoint = endpoint;
+        Symbol = symbol;
+        Reason = reason;
+        Hint = hint;
+        Errno = errno;
+    }
+
+    /// <summary>The operation that failed, as the field names it: <c>bind</c>, <c>connect</c>, <c>recv</c>, …</summary>
+    public string Operation { get; }
+
+    /// <summary>The endpoint as text, or null where there is none.</summary>
+    public string? Endpoint { get; }
+
+    /// <summary>The symbolic error: a POSIX name (<c>ECONNREFUSED</c>) or one of ours (<c>frame_too_long</c>).</summary>
+    public string Symbol { get; }
+
+    /// <summary>The Linux errno value, or 0 where the failure did not come from a system call.</summary>
+    public int Errno { get; }
+
+    /// <summary>One sentence that says what happened.</summary>
+    public string Reason { get; }
+
+    /// <summary>What to try next, or null.</summary>
+    public string? Hint { get; }
+
+    private static string Compose(string operation, string? endpoint, string symbol, int errno, string reason,
+        string? hint)
+    {
+        var where = endpoint is null ? operation : $"{operation} {endpoint}";
+        var name = errno == 0 ? symbol : $"{symbol} {errno}";
+        return hint is null ? $"{where}: {reason} ({name})" : $"{where}: {reason} ({name}); {hint}";
+    }
+}
+
+/// <summary>Text that is not an address, a framing rule or another setting; refused before any system call.</summary>
+public sealed class InvalidSettingException(string operation, string text, string reason, string? hint = null)
+    : MortiseException(operation, text, "EINVAL", reason, hint);
+
+/// <summary>Listening could not start: the address is in use, not local, or not permitted.</summary>
+public sealed class BindException(string endpoint, string symbol, string reason, string? hint = null, int errno = 0,
+    Exception? inner = null) : MortiseException("bind", endpoint, symbol, reason, hint, errno, inner);
+
+/// <summary>One try of a connect: which address, how long, and how it failed.</summary>
+/// <param name="Address">The address tried, e.g. <c>127.0.0.1:9000</c>.</param>
+/// <param name="Symbol">The symbolic error, e.g. <c>ECONNREFUSED</c>.</param>
+/// <param name="Elapsed">Time from the first SYN to the failure.</param>
+public readonly record struct ConnectAttempt(string Address, string Symbol, TimeSpan Elapsed);
+
+/// <summary>No address of the endpoint accepted a connection; <see cref="Attempts"/> lists every try.</summary>
+public sealed class ConnectException(string endpoint, string symbol, string reason, string? hint = null,
+    int errno = 0, IReadOnlyList<ConnectAttempt>? attempts = null, Exception? inner = null)
+    : MortiseException("connect", endpoint, symbol, reason, hint, errno, inner)
+{
+    /// <summary>Every address tried, in order.</summary>
+    public IReadOnlyList<ConnectAttempt> Attempts { get; } = attempts ?? [];
+}
+
+/// <summary>A live connection failed or was used after its end; <see cref="CloseReason"/> says why it ended.</summary>
+public sealed class ConnectionException(string operation, string? endpoint, CloseReason closeReason, string symbol,
+    string reason, string? hint = null, int errno = 0, Exception? inner = null)
+    : MortiseException(operation, endpoint, symbol, reason, hint, errno, inner)
+{
+    /// <summary>Why the connection is over.</summary>
+    public CloseReason CloseReason { get; } = closeReason;
+}
+
+/// <summary>Bytes broke the framing rule; nothing is allocated for a length that was only announced.</summary>
+public sealed class FrameException(CloseReason closeReason, string reason, string? hint = null)
+    : MortiseException("frame", null, closeReason.Name(), reason, hint)
+{
+    /// <summary>
+    /// <see cref="CloseReason.FrameTooLong"/>, <see cref="CloseReason.FrameInvalid"/> or
+    /// <see cref="CloseReason.UnexpectedEof"/>.
+    /// </summary>
+    public CloseReason CloseReason { get; } = closeReason;
+
+    /// <summary>The length that the peer announced, or -1 where the rule has none.</summary>
+    public long AnnouncedBytes { get; init; } = -1;
+
+    /// <summary>The largest frame the rule allows, or -1.</summary>
+    public long FrameBytesMax { get; init; } = -1;
+
+    /// <summary>For a truncated frame: bytes that had arrived, or -1.</summary>
+    public long HaveBytes { get; init; } = -1;
+
+    /// <summary>For a truncated frame: bytes that were needed, or -1 where the rule cannot know.</summary>
+    public long NeedBytes { get; init; } = -1;
+}
+
+/// <summary>A name could not be turned into addresses, or an address into a name.</summary>
+public sealed class ResolveException(string name, string symbol, string reason, string? hint = null,
+    Exception? inner = null) : MortiseException("resolve", name, symbol, reason, hint, 0, inner);
+
+/// <summary>A wait ended before the operation did.</summary>
+public sealed class TimedOutException(string operation, string? endpoint, string reason, string? hint = null)
+    : MortiseException(operation, endpoint, "ETIMEDOUT", reason, hint, 110);
+
+/// <summary>This system, kernel or build cannot do what was asked.</summary>
+public sealed class UnsupportedException(string operation, string? endpoint, string reason, string? hint = null,
+    string symbol = "ENOTSUP", int errno = 0)
+    : MortiseException(operation, endpoint, symbol, reason, hint, errno);
