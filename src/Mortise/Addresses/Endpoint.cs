@@ -1,4 +1,7 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Net;
+using System.Net.Sockets;
+using Mortise.Addresses;
 
 namespace Mortise;
 
@@ -21,10 +24,18 @@ public enum EndpointKind
     Memory,
 }
 
-/// <summary>Where a server listens or a client connects.</summary>
+/// <summary>
+/// Where a server listens or a client connects; one immutable type for every socket family, so nobody casts a
+/// <c>sockaddr_in</c> to a <c>sockaddr</c>. Two endpoints are equal when their canonical texts are.
+/// </summary>
+/// <example><code>
+/// Endpoint a = "tcp://127.0.0.1:9003";   // also tls:// and udp://; "host:9003" alone is TCP
+/// Endpoint b = ":9003";                  // loopback; "*:9003" is every address of both families
+/// Endpoint c = "unix:/run/x.sock";       // also unix:@abstract, unixgram:, unixseq:
+/// </code></example>
 public sealed class Endpoint : IEquatable<Endpoint>
 {
-    private Endpoint(EndpointKind kind, string host, int port)
+    internal Endpoint(EndpointKind kind, string host, int port)
     {
         Kind = kind;
         Host = host;
@@ -34,26 +45,107 @@ public sealed class Endpoint : IEquatable<Endpoint>
     /// <summary>What carries the bytes.</summary>
     public EndpointKind Kind { get; }
 
-    /// <summary>Host name or address text (no brackets), <c>*</c>, socket path, <c>@name</c>, or memory name.</summary>
+    /// <summary>
+    /// Host name in lower case, address text without brackets, <c>*</c>, socket path, <c>@name</c> or memory name.
+    /// Empty only for a Unix peer that never bound a name (see <see cref="From"/>).
+    /// </summary>
     public string Host { get; }
 
-    /// <summary>The port in host order, 0 to 65535; 0 for kinds without one.</summary>
+    /// <summary>The port in host order, 0 to 65535; 0 asks the kernel to pick, and stands for kinds without one.</summary>
     public int Port { get; }
 
-    /// <summary>Reads an endpoint.</summary>
-    /// <exception cref="InvalidSettingException">The text is not an endpoint.</exception>
+    /// <summary>The address if <see cref="Host"/> is one (<c>*</c> is <c>::</c>); null for names, paths and memory.</summary>
+    public IPAddress? Address => IsDualStack ? IPAddress.IPv6Any : HasPort ? AddressText.Read(Host) : null;
+
+    /// <summary>True for <c>*</c>: one IPv6 socket that takes IPv4 as well.</summary>
+    public bool IsDualStack => HasPort && Host == "*";
+
+    /// <summary>True for every local address: <c>*</c>, <c>0.0.0.0</c> (INADDR_ANY) or <c>::</c>.</summary>
+    public bool IsWildcard => HasPort && Host is "*" or "0.0.0.0" or "::";
+
+    /// <summary>True where bytes flow without boundaries: TCP, TLS, Unix stream and memory.</summary>
+    public bool IsStream =>
+        Kind is EndpointKind.Tcp or EndpointKind.Tls or EndpointKind.Unix or EndpointKind.Memory;
+
+    /// <summary>True for the three kinds of AF_UNIX socket.</summary>
+    public bool IsUnix => Kind is EndpointKind.Unix or EndpointKind.UnixDatagram or EndpointKind.UnixSeqPacket;
+
+    /// <summary>True for a Unix name that is no file (<c>unix:@name</c>, Linux only); see unix(7).</summary>
+    public bool IsAbstract => IsUnix && Host.StartsWith('@');
+
+    /// <summary>What follows the scheme: <c>127.0.0.1:80</c>, <c>[::1]:80</c>, a path or a name. For logs.</summary>
+    public string Authority => HasPort ? Host.Contains(':') ? $"[{Host}]:{Port}" : $"{Host}:{Port}" : Host;
+
+    private bool HasPort => Kind is EndpointKind.Tcp or EndpointKind.Tls or EndpointKind.Udp;
+
+    /// <summary>Reads an endpoint; no name is looked up (except of an interface after an IPv6 %).</summary>
+    /// <exception cref="InvalidSettingException">The text is not an endpoint; the message says how to mend it.</exception>
     public static Endpoint Parse(string text)
     {
-        var uri = new Uri(text);
-        return new Endpoint(EndpointKind.Tcp, uri.Host, uri.Port);
+        ArgumentNullException.ThrowIfNull(text);
+        return EndpointParser.TryRead(text, out var endpoint, out var refusal)
+            ? endpoint
+            : throw refusal.ToException(text);
+    }
+
+    /// <summary>Reads an endpoint without throwing; <paramref name="error"/> is the message Parse would throw.</summary>
+    public static bool TryParse(string? text, [NotNullWhen(true)] out Endpoint? endpoint,
+        [NotNullWhen(false)] out string? error)
+    {
+        var read = EndpointParser.TryRead(text ?? "", out endpoint, out var refusal);
+        error = read ? null : refusal.ToException(text ?? "").Message;
+        return read;
     }
 
     /// <summary>The same as <see cref="Parse"/>, so that a literal can be passed.</summary>
     public static implicit operator Endpoint(string text) => Parse(text);
 
-    /// <summary>An endpoint for a socket address.</summary>
-    public static Endpoint From(EndpointKind kind, IPEndPoint address) =>
-        new(kind, address.Address.ToString(), address.Port);
+    /// <summary>
+    /// An endpoint for what a socket reports. An IPv4 peer of a dual-stack socket is shown as IPv4. Never throws for
+    /// an address of a foreign family; null and unnamed Unix peers give an empty <see cref="Host"/>.
+    /// </summary>
+    public static Endpoint From(EndpointKind kind, EndPoint? address) => address switch
+    {
+        IPEndPoint ip => new(kind, AddressText.Write(ip.Address), ip.Port),
+        DnsEndPoint name => new(kind, name.Host.ToLowerInvariant(), name.Port),
+        _ => new(kind, address?.ToString() ?? "", 0),
+    };
+
+    /// <summary>The same place with another port, e.g. the one that the kernel picked for port 0.</summary>
+    /// <exception cref="InvalidSettingException">The port is outside 0 to 65535, or this kind has none.</exception>
+    public Endpoint WithPort(int port)
+    {
+        if (!HasPort)
+            throw new InvalidSettingException("address", ToString(), "this kind of endpoint has no port");
+        return port is >= 0 and <= 65535
+            ? new Endpoint(Kind, Host, port)
+            : throw new InvalidSettingException("address", ToString(), $"port {port} is outside 0 to 65535");
+    }
+
+    /// <summary>The same kind and port at another host, address (IPv6 without brackets), path or name.</summary>
+    /// <exception cref="InvalidSettingException">The text is none of these.</exception>
+    public Endpoint WithHost(string host)
+    {
+        ArgumentNullException.ThrowIfNull(host);
+        return HasPort && host.Contains(':')
+            ? Parse($"{Scheme}[{host}]:{Port}")
+            : Parse(HasPort ? $"{Scheme}{host}:{Port}" : Scheme + host);
+    }
+
+    /// <summary>The same kind and port at an address, e.g. one of those that the name resolved to.</summary>
+    public Endpoint WithAddress(IPAddress address)
+    {
+        ArgumentNullException.ThrowIfNull(address);
+        return From(Kind, new IPEndPoint(address, Port));
+    }
+
+    /// <summary>What a socket is bound or connected to; null for names (resolve them first) and memory.</summary>
+    public EndPoint? ToSocketEndPoint()
+    {
+        if (IsUnix)
+            return Host.Length == 0 ? null : new UnixDomainSocketEndPoint(IsAbstract ? "\0" + Host[1..] : Host);
+        return Address is { } address ? new IPEndPoint(address, Port) : null;
+    }
 
     /// <inheritdoc/>
     public bool Equals(Endpoint? other) =>
@@ -65,6 +157,8 @@ public sealed class Endpoint : IEquatable<Endpoint>
     /// <inheritdoc/>
     public override int GetHashCode() => HashCode.Combine(Kind, Host, Port);
 
-    /// <inheritdoc/>
-    public override string ToString() => $"tcp://{Host}:{Port}";
+    /// <summary>The canonical text; <see cref="Parse"/> reads it back to an equal endpoint.</summary>
+    public override string ToString() => Scheme + Authority;
+
+    private string Scheme => EndpointParser.SchemeOf(Kind);
 }
