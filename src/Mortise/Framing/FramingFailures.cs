@@ -1,0 +1,104 @@
+using System.Buffers;
+using System.Text;
+
+namespace Mortise;
+
+/// <content>
+/// The failures of every rule, in the words a reader of a log needs: what arrived, and who may have sent it.
+/// </content>
+public abstract partial class Framing
+{
+    private static readonly (byte[] Start, string Who)[] KnownPeers =
+    [
+        ("GET "u8.ToArray(), HttpClient), ("POST "u8.ToArray(), HttpClient), ("PUT "u8.ToArray(), HttpClient),
+        ("HEAD "u8.ToArray(), HttpClient), ("DELETE "u8.ToArray(), HttpClient), ("PATCH "u8.ToArray(), HttpClient),
+        ("OPTIONS "u8.ToArray(), HttpClient), ("CONNECT "u8.ToArray(), HttpClient),
+        ("PRI * HTTP/2"u8.ToArray(), "an HTTP/2 client"), ("HTTP/1."u8.ToArray(), "an HTTP server's answer"),
+        ("SSH-"u8.ToArray(), "an SSH client"), ("PROXY "u8.ToArray(), ProxyHeader),
+        ([0x0D, 0x0A, 0x0D, 0x0A, 0x00, 0x0D, 0x0A, 0x51], ProxyHeader),
+    ];
+
+    private const string HttpClient = "an HTTP client";
+    private const string ProxyHeader = "a PROXY protocol header";
+
+    /// <summary>How messages name a port with this rule.</summary>
+    private protected virtual string PortKind => ToString();
+
+    /// <summary>1048576 → <c>1 MiB</c>, 1000 → <c>1000 B</c>.</summary>
+    private static string SizeText(long bytes) => bytes switch
+    {
+        >= 1024 * 1024 when bytes % (1024 * 1024) == 0 => $"{bytes / (1024 * 1024)} MiB",
+        >= 1024 when bytes % 1024 == 0 => $"{bytes / 1024} KiB",
+        _ => $"{bytes} B",
+    };
+
+    /// <summary>A length that the peer announced and the rule forbids; nothing was allocated for it.</summary>
+    private FrameException TooLong(ulong announced, string announcedText, string hint) => new(
+        CloseReason.FrameTooLong, $"announced={announcedText} max={SizeText(FrameBytesMax)}", hint)
+    {
+        AnnouncedBytes = (long)Math.Min(announced, long.MaxValue),
+        FrameBytesMax = FrameBytesMax,
+    };
+
+    /// <summary>A frame that went on beyond the maximum without its end.</summary>
+    private FrameException Endless(long haveBytes, string end, ReadOnlySequence<byte> frame) => new(
+        CloseReason.FrameTooLong, $"have={haveBytes} max={SizeText(FrameBytesMax)} and no {end} yet",
+        Stranger(frame) ?? "raise max= if such frames are meant")
+    {
+        FrameBytesMax = FrameBytesMax,
+        HaveBytes = haveBytes,
+    };
+
+    private FrameException TooLongToWrite(long payloadBytes) => new(CloseReason.FrameTooLong,
+        $"a payload of {payloadBytes} bytes to write, max={SizeText(FrameBytesMax)}",
+        "raise max= on both sides, or send the message in parts")
+    {
+        FrameBytesMax = FrameBytesMax,
+    };
+
+    private FrameException Truncated(in ReadOnlySequence<byte> left, in FrameScan scan)
+    {
+        var need = scan.Need > 0 ? $" need={scan.Need}" : "";
+        return new FrameException(CloseReason.UnexpectedEof,
+            $"the stream ended inside a frame: have={left.Length}{need}",
+            Stranger(left) ?? $"the peer closed before it finished the message, or does not speak {this}")
+        {
+            HaveBytes = left.Length,
+            NeedBytes = scan.Need > 0 ? scan.Need : -1,
+        };
+    }
+
+    private static FrameException Invalid(string reason, string? hint = null) =>
+        new(CloseReason.FrameInvalid, reason, hint);
+
+    /// <summary>Names a peer of another protocol by the first bytes it sent, or null.</summary>
+    private string? Stranger(ReadOnlySequence<byte> frame)
+    {
+        Span<byte> first = stackalloc byte[16];
+        var start = frame.Slice(0, Math.Min(frame.Length, first.Length));
+        start.CopyTo(first);
+        return Stranger(first[..(int)start.Length]);
+    }
+
+    private string? Stranger(ReadOnlySpan<byte> frame)
+    {
+        if (frame is [0x16, 0x03, <= 0x04, ..])
+            return "these bytes are a TLS hello (16 03 …): a TLS client on a port without TLS?";
+        foreach (var (start, who) in KnownPeers)
+        {
+            var seen = Math.Min(start.Length, frame.Length);
+            if (seen >= 3 && frame[..seen].SequenceEqual(start.AsSpan(0, seen)))
+                return $"these bytes are {Quoted(frame[..seen])}: {who} on a {PortKind} port?";
+        }
+        return null;
+    }
+
+    /// <summary><c>ASCII "GET "</c> where every byte is printable, else <c>FF D8 …</c>.</summary>
+    private static string Quoted(ReadOnlySpan<byte> bytes)
+    {
+        foreach (var b in bytes)
+            if (b is < 0x20 or > 0x7E)
+                return string.Join(' ', Convert.ToHexString(bytes).Chunk(2).Select(pair => new string(pair)));
+        return $"ASCII \"{Encoding.ASCII.GetString(bytes)}\"";
+    }
+}

@@ -1,0 +1,91 @@
+using System.Buffers;
+
+namespace Mortise.Tests.FramingRoom;
+
+/// <summary>What one way of receiving a stream gave: frames, how it ended, and the bytes looked at per frame.</summary>
+internal sealed record Received(List<byte[]> Frames, CloseReason End, FrameException? Failure)
+{
+    public string Text => string.Join(" ", Frames.Select(Convert.ToHexString)) + $" then {End.Name()}";
+}
+
+/// <summary>Streams and the ways they can be cut: the tests' stand-in for a network.</summary>
+internal static class Streams
+{
+    /// <summary>Receives <paramref name="bytes"/> in the given reads, as a connection would, to the end of the stream.</summary>
+    public static Received Receive(Framing rule, byte[] bytes, IEnumerable<int> readBytes, int segmentBytes = int.MaxValue)
+    {
+        var frames = new List<byte[]>();
+        var scan = default(FrameScan);
+        int consumed = 0, arrived = 0;
+        try
+        {
+            foreach (var read in readBytes)
+            {
+                arrived = Math.Min(arrived + read, bytes.Length);
+                var buffer = Segments(bytes.AsMemory(consumed, arrived - consumed), segmentBytes);
+                while (rule.TryRead(ref buffer, ref scan, out var payload))
+                    frames.Add(payload.ToArray());
+                consumed = arrived - (int)buffer.Length;
+            }
+            Assert.Equal(bytes.Length, arrived);
+            var left = Segments(bytes.AsMemory(consumed), segmentBytes);
+            while (rule.TryReadLast(ref left, ref scan, out var payload))
+                frames.Add(payload.ToArray());
+            return new Received(frames, CloseReason.Eof, null);
+        }
+        catch (FrameException failure)
+        {
+            return new Received(frames, failure.CloseReason, failure);
+        }
+    }
+
+    /// <summary>Everything in one read.</summary>
+    public static Received Receive(Framing rule, params byte[] bytes) => Receive(rule, bytes, [bytes.Length]);
+
+    /// <summary>Reads of 1 to <paramref name="most"/> bytes until <paramref name="total"/> are reached.</summary>
+    public static IEnumerable<int> RandomReads(Random random, int total, int most)
+    {
+        for (var left = total; left > 0;)
+        {
+            var read = Math.Min(left, random.Next(1, most + 1));
+            left -= read;
+            yield return read;
+        }
+    }
+
+    /// <summary>The bytes as a sequence of segments of a size; a single one where it is larger than the bytes.</summary>
+    public static ReadOnlySequence<byte> Segments(ReadOnlyMemory<byte> bytes, int segmentBytes)
+    {
+        if (bytes.Length <= segmentBytes)
+            return new ReadOnlySequence<byte>(bytes);
+        var first = new Segment(bytes[..segmentBytes], 0);
+        var last = first;
+        for (var at = segmentBytes; at < bytes.Length; at += segmentBytes)
+            last = last.Append(bytes.Slice(at, Math.Min(segmentBytes, bytes.Length - at)));
+        return new ReadOnlySequence<byte>(first, 0, last, last.Memory.Length);
+    }
+
+    public static byte[] Written(Framing rule, params byte[][] payloads)
+    {
+        var output = new ArrayBufferWriter<byte>();
+        foreach (var payload in payloads)
+            rule.Write(payload, output);
+        return output.WrittenSpan.ToArray();
+    }
+
+    private sealed class Segment : ReadOnlySequenceSegment<byte>
+    {
+        public Segment(ReadOnlyMemory<byte> memory, long runningIndex)
+        {
+            Memory = memory;
+            RunningIndex = runningIndex;
+        }
+
+        public Segment Append(ReadOnlyMemory<byte> memory)
+        {
+            var next = new Segment(memory, RunningIndex + Memory.Length);
+            Next = next;
+            return next;
+        }
+    }
+}
