@@ -1,4 +1,5 @@
 using System.Buffers;
+using Xunit;
 
 namespace Mortise.Tests.FramingRoom;
 

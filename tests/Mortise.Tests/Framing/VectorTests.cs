@@ -1,5 +1,5 @@
-using System.Buffers;
 using System.Text;
+using Xunit;
 
 namespace Mortise.Tests.FramingRoom;
 
