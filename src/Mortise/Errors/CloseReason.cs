@@ -1,6 +1,9 @@
 namespace Mortise;
 
-/// <summary>Why a connection ended. The snake_case <see cref="CloseReasons.Name"/> is the metric tag and the log word.</summary>
+/// <summary>
+/// Why a connection ended. The snake_case <see cref="CloseReasons.Name"/> is the metric tag, the log word and a name
+/// that <see cref="ErrorCatalogue"/> explains.
+/// </summary>
 public enum CloseReason
 {
     /// <summary>The peer closed in order (FIN) and everything was answered.</summary>

@@ -6,7 +6,9 @@ namespace Mortise;
 /// </summary>
 public class MortiseException : IOException
 {
-    /// <summary>Creates a failure; <paramref name="reason"/> is one sentence without the operation or endpoint.</summary>
+    /// <summary>
+    /// Creates a failure; <paramref name="reason"/> is one sentence without the operation or endpoint.
+    /// </summary>
     public MortiseException(string operation, string? endpoint, string symbol, string reason,
         string? hint = null, int errno = 0, Exception? inner = null)
         : base(Compose(operation, endpoint, symbol, errno, reason, hint), inner)
@@ -25,7 +27,10 @@ public class MortiseException : IOException
     /// <summary>The endpoint as text, or null where there is none.</summary>
     public string? Endpoint { get; }
 
-    /// <summary>The symbolic error: a POSIX name (<c>ECONNREFUSED</c>) or one of ours (<c>frame_too_long</c>).</summary>
+    /// <summary>
+    /// The symbolic error: a POSIX name (<c>ECONNREFUSED</c>) or one of ours (<c>frame_too_long</c>);
+    /// <see cref="ErrorCatalogue.TryFind"/> explains both.
+    /// </summary>
     public string Symbol { get; }
 
     /// <summary>The Linux errno value, or 0 where the failure did not come from a system call.</summary>
