@@ -3,7 +3,7 @@ using Xunit;
 
 namespace Mortise.Tests.Errors;
 
-/// <summary>The catalogue is whole: every name leads to its entry, every entry explains itself in two languages.</summary>
+/// <summary>The catalogue is whole: every name leads to its entry, every entry explains itself twice.</summary>
 public sealed class CatalogueTests
 {
     private static ErrorEntry Find(string text)
@@ -57,7 +57,8 @@ public sealed class CatalogueTests
             }
             Assert.False(HasHan(English(entry)), entry.Symbol);
             Assert.True(HasHan(entry.Chinese.Meaning), entry.Symbol);
-            Assert.All(entry.Chinese.Causes.Concat(entry.Chinese.Tries), line => Assert.True(HasHan(line) || line.StartsWith("`"), line));
+            Assert.All(entry.Chinese.Causes.Concat(entry.Chinese.Tries),
+                line => Assert.True(HasHan(line) || line.StartsWith("`"), line));
             // A translation has as many causes and tries as its original: neither language is the poor one.
             Assert.Equal(entry.English.Causes.Count, entry.Chinese.Causes.Count);
             Assert.Equal(entry.English.Tries.Count, entry.Chinese.Tries.Count);

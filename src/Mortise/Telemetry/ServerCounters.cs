@@ -1,0 +1,84 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+
+namespace Mortise.Telemetry;
+
+/// <summary>
+/// What one server counts. Safe from any thread, without locks. Bytes and frames, which change most, go to a
+/// <see cref="Traffic"/> that few connections share. Live servers are summed by <see cref="MortiseMeter"/>; disposing
+/// takes this one out and keeps what it counted.
+/// </summary>
+internal sealed class ServerCounters : IDisposable
+{
+    private readonly long[] cells = new long[Metrics.CellCount];
+    private readonly Traffic[] shards = new Traffic[Math.Min(64, Environment.ProcessorCount)];
+    private readonly ConcurrentDictionary<Metric, Func<long>> probes = new();
+    private int nextShard;
+
+    public ServerCounters()
+    {
+        for (var i = 0; i < shards.Length; i++)
+            shards[i] = new();
+        MortiseMeter.Register(this);
+    }
+
+    /// <summary>Connections open now.</summary>
+    public long ConnectionsCurrent => Volatile.Read(ref cells[Metrics.ConnectionsCurrent.FirstCell]);
+
+    /// <summary>A connection was accepted and admitted; <see cref="Closed"/> must follow once.</summary>
+    public void Accepted()
+    {
+        Add(Metrics.ConnectionsCurrent, 1);
+        Add(Metrics.Accepted, 1);
+    }
+
+    /// <summary>A connection was turned away; neither accepted nor closed is counted for it.</summary>
+    public void Rejected(RejectReason reason) => Add(Metrics.Rejected, 1, (int)reason);
+
+    /// <summary>An accepted connection ended. Slow readers and handler faults are counted here too.</summary>
+    public void Closed(CloseReason reason)
+    {
+        Add(Metrics.Closed, 1, (int)reason);
+        if (reason is CloseReason.SlowReader or CloseReason.WriteStalled)
+            Add(Metrics.SlowDisconnects, 1);
+        else if (reason is CloseReason.HandlerFault)
+            Add(Metrics.HandlerFaults, 1);
+        var left = Add(Metrics.ConnectionsCurrent, -1);
+        Debug.Assert(left >= 0, "a connection was counted as closed twice");
+    }
+
+    /// <summary>Messages were dropped.</summary>
+    public void Dropped(DropReason reason, long messages = 1) => Add(Metrics.Dropped, messages, (int)reason);
+
+    /// <summary>Adds to a metric, for those without a method of their own (gauges also downwards).</summary>
+    public long Add(Metric metric, long amount, int label = 0) =>
+        Interlocked.Add(ref cells[metric.FirstCell + label], amount);
+
+    /// <summary>Sets a gauge such as <see cref="Metrics.ConnectionsLimit"/>.</summary>
+    public void Set(Metric gauge, long value) => Volatile.Write(ref cells[gauge.FirstCell], value);
+
+    /// <summary>Reads a metric from elsewhere when a snapshot is taken; the function must not throw or block.</summary>
+    public void Probe(Metric metric, Func<long> read) => probes[metric] = read;
+
+    /// <summary>The counter of bytes and frames for a new connection, or for all of one event loop.</summary>
+    public Traffic NextTraffic() => shards[(uint)Interlocked.Increment(ref nextShard) % (uint)shards.Length];
+
+    /// <summary>All values at this moment (each is exact; together they may be a moment apart).</summary>
+    public CounterSnapshot Snapshot()
+    {
+        var copy = new long[cells.Length];
+        for (var i = 0; i < copy.Length; i++)
+            copy[i] = Volatile.Read(ref cells[i]);
+        foreach (var shard in shards)
+        {
+            copy[Metrics.BytesReceived.FirstCell] += shard.BytesReceived;
+            copy[Metrics.BytesSent.FirstCell] += shard.BytesSent;
+            copy[Metrics.FramesReceived.FirstCell] += shard.FramesReceived;
+        }
+        foreach (var (metric, read) in probes)
+            copy[metric.FirstCell] += read();
+        return new(copy);
+    }
+
+    public void Dispose() => MortiseMeter.Retire(this);
+}

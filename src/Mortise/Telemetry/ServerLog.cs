@@ -1,0 +1,50 @@
+using Microsoft.Extensions.Logging;
+
+namespace Mortise.Telemetry;
+
+/// <summary>
+/// Everything a server writes to its log. A failure is named by its symbol (<c>ECONNRESET</c>), never by a bare
+/// number; text that comes from peers must be escaped by the caller before it gets here.
+/// </summary>
+internal static partial class ServerLog
+{
+    [LoggerMessage(1, LogLevel.Information, "Listening on {Endpoint} ({Engine})")]
+    public static partial void Listening(ILogger logger, string endpoint, string engine);
+
+    [LoggerMessage(2, LogLevel.Debug, "Connection {Connection} accepted from {Peer} on {Endpoint}")]
+    public static partial void Accepted(ILogger logger, string connection, string? peer, string endpoint);
+
+    [LoggerMessage(3, LogLevel.Debug,
+        "Connection {Connection} closed: {Reason}; {BytesReceived} bytes received, {BytesSent} sent")]
+    public static partial void Closed(ILogger logger, string connection, string reason, long bytesReceived,
+        long bytesSent);
+
+    [LoggerMessage(4, LogLevel.Error, "The handler of connection {Connection} threw; the connection is closed")]
+    public static partial void HandlerFault(ILogger logger, Exception exception, string connection);
+
+    /// <summary>Once per burst: the loop goes on, with pauses.</summary>
+    [LoggerMessage(5, LogLevel.Warning,
+        "Accepting on {Endpoint} fails with {Symbol} ({Errno}): {Meaning}; trying again every {Pause}")]
+    public static partial void AcceptErrors(ILogger logger, string endpoint, string symbol, int errno, string meaning,
+        TimeSpan pause);
+
+    [LoggerMessage(6, LogLevel.Information, "Accepting on {Endpoint} works again after {Errors} errors")]
+    public static partial void AcceptRecovered(ILogger logger, string endpoint, long errors);
+
+    /// <summary>Once per burst: newcomers wait in the kernel's queue.</summary>
+    [LoggerMessage(7, LogLevel.Warning, "{Endpoint} is at its limit of {Limit} connections; newcomers wait")]
+    public static partial void AtLimit(ILogger logger, string endpoint, long limit);
+
+    [LoggerMessage(8, LogLevel.Debug, "A connection from {Peer} was rejected: {Reason}")]
+    public static partial void Rejected(ILogger logger, string? peer, string reason);
+
+    [LoggerMessage(9, LogLevel.Warning, "Connection {Connection} from {Peer} sent a bad frame: {Reason}: {Detail}")]
+    public static partial void FrameError(ILogger logger, string connection, string? peer, string reason,
+        string detail);
+
+    [LoggerMessage(10, LogLevel.Information, "Stopping: {Connections} connections have {Drain} to finish")]
+    public static partial void Stopping(ILogger logger, long connections, TimeSpan drain);
+
+    [LoggerMessage(11, LogLevel.Information, "Stopped: {Drained} connections finished, {Aborted} were aborted")]
+    public static partial void Drained(ILogger logger, long drained, long aborted);
+}
