@@ -19,5 +19,21 @@ public sealed record ErrorEntry(string Symbol, int Errno, int Winsock, string? W
 /// <summary>What a failure means, why it happens and what to do, in one language.</summary>
 /// <param name="Meaning">One sentence without a full stop, fit to stand inside a message.</param>
 /// <param name="Causes">The likely causes, the likeliest first.</param>
-/// <param name="Tries">What to try; the first is the hint that an exception carries.</param>
-public sealed record ErrorText(string Meaning, IReadOnlyList<string> Causes, IReadOnlyList<string> Tries);
+/// <param name="Tries">What to try. One that helps a single operation opens with it: <c>connect: …</c>.</param>
+public sealed record ErrorText(string Meaning, IReadOnlyList<string> Causes, IReadOnlyList<string> Tries)
+{
+    private static readonly string[] Operations = ["accept: ", "bind: ", "connect: ", "recv: ", "send: "];
+
+    /// <summary>
+    /// The one thing to try first when <paramref name="operation"/> failed: the first try that is for this operation,
+    /// else the first that is for all. Exceptions carry it as <see cref="MortiseException.Hint"/>.
+    /// </summary>
+    public string HintFor(string operation)
+    {
+        var own = operation + ": ";
+        if (Tries.FirstOrDefault(text => text.StartsWith(own, StringComparison.Ordinal)) is { } chosen)
+            return chosen[own.Length..];
+        return Tries.FirstOrDefault(text => !Operations.Any(op => text.StartsWith(op, StringComparison.Ordinal)))
+            ?? Tries[0];
+    }
+}

@@ -11,13 +11,13 @@ public class MortiseException : IOException
     /// </summary>
     public MortiseException(string operation, string? endpoint, string symbol, string reason,
         string? hint = null, int errno = 0, Exception? inner = null)
-        : base(Compose(operation, endpoint, symbol, errno, reason, hint), inner)
+        : base(Compose(operation, endpoint, symbol, errno, reason, hint ?? Known(operation, symbol)), inner)
     {
         Operation = operation;
         Endpoint = endpoint;
         Symbol = symbol;
         Reason = reason;
-        Hint = hint;
+        Hint = hint ?? Known(operation, symbol);
         Errno = errno;
     }
 
@@ -39,8 +39,11 @@ public class MortiseException : IOException
     /// <summary>One sentence that says what happened.</summary>
     public string Reason { get; }
 
-    /// <summary>What to try next, or null.</summary>
+    /// <summary>What to try next: from the thrower, else the catalogue's; null for a symbol it does not know.</summary>
     public string? Hint { get; }
+
+    private static string? Known(string operation, string symbol) =>
+        ErrorCatalogue.TryFind(symbol, out var entry) ? entry.English.HintFor(operation) : null;
 
     private static string Compose(string operation, string? endpoint, string symbol, int errno, string reason,
         string? hint)

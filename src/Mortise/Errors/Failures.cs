@@ -4,7 +4,7 @@ namespace Mortise.Errors;
 
 /// <summary>
 /// Turns what the system said into the exception that a caller sees, so that no other room writes error text: the
-/// reason is the catalogue's meaning (and what else is known of this case), the hint its first thing to try.
+/// reason is the catalogue's meaning and what else is known of this case. The exceptions find their hint themselves.
 /// </summary>
 internal static class Failures
 {
@@ -41,14 +41,14 @@ internal static class Failures
         string? more = null, Exception? inner = null)
     {
         ErrorCatalogue.TryFind(reason.Name(), out var entry);
-        return new(operation, endpoint, reason, entry.Symbol, Reason(entry, more), Hint(entry), 0, inner);
+        return new(operation, endpoint, reason, entry.Symbol, Reason(entry, more), inner: inner);
     }
 
     /// <summary>A name did not become an address.</summary>
     public static ResolveException Resolve(SocketException cause, string name)
     {
         var entry = ErrorCatalogue.From(cause);
-        return new(name, entry.Symbol, Reason(entry, null), Hint(entry), cause);
+        return new(name, entry.Symbol, Reason(entry, null), inner: cause);
     }
 
     /// <summary>The entry of a failure on <paramref name="endpoint"/>, with the runtime's detours taken back.</summary>
@@ -69,18 +69,16 @@ internal static class Failures
     };
 
     private static BindException Bind(ErrorEntry entry, string endpoint, string? more, Exception? cause) =>
-        new(endpoint, entry.Symbol, Reason(entry, more), Hint(entry), entry.Errno, cause);
+        new(endpoint, entry.Symbol, Reason(entry, more), errno: entry.Errno, inner: cause);
 
     private static ConnectException Connect(ErrorEntry entry, string endpoint,
         IReadOnlyList<ConnectAttempt>? attempts, string? more, Exception? cause) =>
-        new(endpoint, entry.Symbol, Reason(entry, more), Hint(entry), entry.Errno, attempts, cause);
+        new(endpoint, entry.Symbol, Reason(entry, more), errno: entry.Errno, attempts: attempts, inner: cause);
 
     private static ConnectionException Transfer(string operation, string? endpoint, ErrorEntry entry, string? more,
         Exception? cause) => new(operation, endpoint, CloseReasonOf(entry), entry.Symbol, Reason(entry, more),
-            Hint(entry), entry.Errno, cause);
+            errno: entry.Errno, inner: cause);
 
     private static string Reason(ErrorEntry entry, string? more) =>
         more is null ? entry.English.Meaning : $"{entry.English.Meaning}: {more}";
-
-    private static string Hint(ErrorEntry entry) => entry.English.Tries[0];
 }

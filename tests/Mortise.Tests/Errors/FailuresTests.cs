@@ -112,9 +112,33 @@ public sealed class FailuresTests
     {
         // The system calls themselves run in a namespace of the command line's tests; here the mapping.
         Assert.Equal("EACCES", Failures.Connect(13, "tcp://10.9.9.9:1").Symbol);
+        Assert.StartsWith("look for a prohibit route", Failures.Connect(13, "tcp://10.9.9.9:1").Hint);
         Assert.Equal("EINVAL", Failures.Connect(22, "tcp://10.9.9.9:1").Symbol);
         Assert.Equal("EHOSTUNREACH", Failures.Connect(113, "tcp://10.9.9.9:1").Symbol);
         Assert.Equal("ENETUNREACH", Failures.Connect(101, "tcp://10.9.9.9:1").Symbol);
+    }
+
+    [Fact]
+    public void The_hint_fits_the_operation()
+    {
+        Assert.Contains("setcap", Failures.Bind(13, "tcp://127.0.0.1:80").Hint);
+        Assert.Contains("SO_BROADCAST", Failures.Transfer("send", "udp://255.255.255.255:9", 13).Hint);
+        Assert.Contains("namei", Failures.Transfer("recv", null, 13).Hint);
+    }
+
+    [Fact]
+    public void An_exception_without_a_hint_of_its_own_takes_the_one_of_the_catalogue()
+    {
+        MortiseException[] failures =
+        [
+            new FrameException(CloseReason.FrameTooLong, "x"),
+            new TimedOutException("connect", "tcp://10.9.9.9:1", "x"),
+            new UnsupportedException("listen", "unixseq:/x", "x"),
+            new InvalidSettingException("parse", "tcp//", "x"),
+        ];
+        Assert.All(failures, failure => Assert.EndsWith("; " + failure.Hint, failure.Message));
+        Assert.Equal("own", new InvalidSettingException("parse", "tcp//", "x", "own").Hint);
+        Assert.Null(new MortiseException("x", null, "EWHATEVER", "x").Hint);
     }
 
     [Fact]
