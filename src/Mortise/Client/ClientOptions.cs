@@ -1,0 +1,27 @@
+namespace Mortise;
+
+/// <summary>How a client connects.</summary>
+public sealed class ClientOptions
+{
+    /// <summary>The most time for one connect, over all addresses of the name. Default 10 s.</summary>
+    public TimeSpan ConnectTimeout { get; set; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Head start of one address before the next is tried beside it (RFC 8305). Default 250 ms.</summary>
+    public TimeSpan AttemptDelay { get; set; } = TimeSpan.FromMilliseconds(250);
+
+    /// <summary>Further connects after the first failed. Default 0.</summary>
+    public int Retries { get; set; }
+
+    /// <summary>The pause before each retry. Default: exponential from 200 ms to 5 s with jitter.</summary>
+    public Backoff RetryBackoff { get; set; } =
+        Backoff.Exponential(TimeSpan.FromMilliseconds(200), max: TimeSpan.FromSeconds(5));
+
+    /// <summary>Called before each pause: the number of the failed try (from 1), its error, and the pause.</summary>
+    public Action<int, ConnectException, TimeSpan>? OnRetry { get; set; }
+
+    /// <summary>What the kernel is told about the socket, and the local address to use.</summary>
+    public TransportOptions Transport { get; } = new();
+
+    /// <summary>The network of <c>mem:</c> endpoints. Default <see cref="MemoryNetwork.Shared"/>.</summary>
+    public MemoryNetwork? Memory { get; set; }
+}

@@ -1,0 +1,60 @@
+using System.Net;
+using Mortise.Transports;
+
+namespace Mortise.Client;
+
+/// <summary>
+/// From an endpoint to a live connection or one exception that lists every attempt: resolves the name, tries its
+/// addresses side by side with a head start each (RFC 8305), and tries all of it again if asked.
+/// </summary>
+internal sealed class Connector(Transport transport, ClientOptions options)
+{
+    private readonly TimeProvider _time = options.Transport.Time;
+
+    public async ValueTask<Connection> ConnectAsync(Endpoint endpoint, CancellationToken cancellationToken)
+    {
+        for (var retry = 1; ; retry++)
+        {
+            try
+            {
+                return await ConnectOnceAsync(endpoint, cancellationToken).ConfigureAwait(false);
+            }
+            catch (ConnectException e) when (retry <= options.Retries)
+            {
+                var pause = options.RetryBackoff.Pause(retry);
+                options.OnRetry?.Invoke(retry, e, pause);
+                await Task.Delay(pause, _time, cancellationToken).ConfigureAwait(false);
+            }
+        }
+    }
+
+    private async ValueTask<Connection> ConnectOnceAsync(Endpoint endpoint, CancellationToken cancellationToken)
+    {
+        using var timeout = new CancellationTokenSource(options.ConnectTimeout, _time);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, timeout.Token);
+        var race = new AddressRace(transport, options, endpoint);
+        try
+        {
+            return await race.RunAsync(await AddressesAsync(endpoint, both.Token).ConfigureAwait(false), both.Token)
+                .ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            throw race.TimedOut(options.ConnectTimeout);
+        }
+    }
+
+    private async ValueTask<IReadOnlyList<Endpoint>> AddressesAsync(Endpoint endpoint,
+        CancellationToken cancellationToken)
+    {
+        if (endpoint.ToSocketEndPoint() is not null || endpoint.Kind == EndpointKind.Memory)
+            return [Dialable(endpoint)];
+        var addresses = await Dns.GetHostAddressesAsync(endpoint.Host, cancellationToken).ConfigureAwait(false);
+        return [.. addresses.Select(endpoint.WithAddress)];
+    }
+
+    /// <summary>A wildcard is an address to listen on; dialling it means this machine.</summary>
+    private static Endpoint Dialable(Endpoint endpoint) => endpoint.IsWildcard
+        ? endpoint.WithAddress(endpoint.Host == "::" ? IPAddress.IPv6Loopback : IPAddress.Loopback)
+        : endpoint;
+}

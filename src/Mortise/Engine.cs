@@ -1,0 +1,28 @@
+using Mortise.Transports;
+using Mortise.Transports.Managed;
+
+namespace Mortise;
+
+/// <summary>Chooses the transport that carries an endpoint. Only the front doors ask; no room below knows the choice.</summary>
+internal static class Engine
+{
+    private static readonly ManagedTransport Managed = new();
+
+    /// <exception cref="UnsupportedException">No transport of this build carries the endpoint's kind.</exception>
+    public static Transport For(Endpoint endpoint, MemoryNetwork? memory)
+    {
+        if (endpoint.Kind == EndpointKind.Memory)
+            return (memory ?? MemoryNetwork.Shared).Transport;
+        if (Managed.Carries(endpoint.Kind))
+            return Managed;
+        throw endpoint.Kind switch
+        {
+            EndpointKind.Tls => new UnsupportedException("open", endpoint.ToString(),
+                "this version has no TLS", "use tcp:// behind a TLS proxy until it has"),
+            EndpointKind.UnixSeqPacket => new UnsupportedException("open", endpoint.ToString(),
+                "this version does not carry sequenced packets", "use unix: with a framing rule, e.g. --frame len:4"),
+            _ => new UnsupportedException("open", endpoint.ToString(),
+                "datagrams are no stream: they cannot carry a connection", "use DatagramSocket"),
+        };
+    }
+}

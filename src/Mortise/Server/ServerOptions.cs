@@ -1,0 +1,69 @@
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace Mortise;
+
+/// <summary>
+/// The limits and times of a server. Every one is bounded by default; "unlimited" must be typed
+/// (<see cref="int.MaxValue"/>, <see cref="Timeout.InfiniteTimeSpan"/>).
+/// </summary>
+public sealed class ServerOptions
+{
+    /// <summary>The name in logs and metrics. Default <c>server</c>.</summary>
+    public string Name { get; set; } = "server";
+
+    /// <summary>
+    /// Connections served at once, never more than the descriptor limit allows. At the limit the server stops accepting
+    /// and the kernel's accept queue waits. Default 10,000.
+    /// </summary>
+    public int MaxConnections { get; set; } = 10_000;
+
+    /// <summary>
+    /// Connections from one remote IP address (one /64 for IPv6); more are closed at once. Default 1,024, which leaves
+    /// loopback out unless <see cref="LimitLoopback"/> is set.
+    /// </summary>
+    public int MaxConnectionsPerAddress { get; set; } = 1_024;
+
+    /// <summary>Holds <see cref="MaxConnectionsPerAddress"/> against loopback peers too. Default off.</summary>
+    public bool LimitLoopback { get; set; }
+
+    /// <summary>A peer from which nothing was received for so long is let go. Default 2 minutes.</summary>
+    public TimeSpan IdleTimeout { get; set; } = TimeSpan.FromMinutes(2);
+
+    /// <summary>A begun frame must be whole within this time. Default 15 s.</summary>
+    public TimeSpan FrameTimeout { get; set; } = TimeSpan.FromSeconds(15);
+
+    /// <summary>A begun frame must arrive at this rate after 5 s, in bytes per second. Default 240.</summary>
+    public int FrameBytesPerSecondMin { get; set; } = 240;
+
+    /// <summary>A peer that takes no byte for so long while bytes wait for it is aborted. Default 30 s.</summary>
+    public TimeSpan WriteStallTimeout { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>
+    /// After the handler is done, how long the peer may take to finish, so that no reset destroys the reply. Default 2 s.
+    /// </summary>
+    public TimeSpan CloseLinger { get; set; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>How long connections get to finish when the server stops. Default 10 s.</summary>
+    public TimeSpan DrainTimeout { get; set; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Pause between an accept and the next, to watch the accept queue fill. Default none.</summary>
+    public TimeSpan AcceptDelay { get; set; }
+
+    /// <summary>What the kernel is told about the sockets.</summary>
+    public TransportOptions Transport { get; } = new();
+
+    /// <summary>The network of <c>mem:</c> endpoints. Default <see cref="MemoryNetwork.Shared"/>.</summary>
+    public MemoryNetwork? Memory { get; set; }
+
+    /// <summary>Where the server logs. Default nowhere.</summary>
+    public ILogger Logger { get; set; } = NullLogger.Instance;
+
+    /// <summary>Called on every accepted connection, before its handler; it must be quick.</summary>
+    public Action<Connection>? OnAccepted { get; set; }
+
+    /// <summary>Called once for every connection that ended; <see cref="Connection.CloseReason"/> says why.</summary>
+    public Action<Connection>? OnClosed { get; set; }
+
+    internal TimeProvider Time => Transport.Time;
+}

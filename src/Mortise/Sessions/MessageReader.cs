@@ -1,0 +1,52 @@
+using System.Buffers;
+using System.IO.Pipelines;
+
+namespace Mortise.Sessions;
+
+/// <summary>
+/// Takes whole frames off a connection and decodes them. The bytes of a frame stay where they were received until the
+/// next <see cref="FillAsync"/>, so a decoded message may borrow them until then.
+/// </summary>
+internal sealed class MessageReader<T>(Connection connection, Codec<T> codec)
+{
+    private ReadOnlySequence<byte> _buffer;
+    private FrameScan _scan;
+    private bool _reading;
+    private bool _ended;
+
+    /// <summary>The next message that is already here; false when more bytes are needed.</summary>
+    /// <exception cref="FrameException">The bytes break the rule, or the stream ended inside a frame.</exception>
+    public bool TryNext(out T message)
+    {
+        if (_reading && (codec.Framing.TryRead(ref _buffer, ref _scan, out var frame)
+            || _ended && codec.Framing.TryReadLast(ref _buffer, ref _scan, out frame)))
+        {
+            connection.FramesReceived++;
+            message = codec.Decode(frame);
+            return true;
+        }
+
+        message = default!;
+        return false;
+    }
+
+    /// <summary>Gives back what was consumed and waits for more bytes; false at the end of the stream.</summary>
+    public async ValueTask<bool> FillAsync(CancellationToken cancellationToken)
+    {
+        if (_ended)
+            return false;
+        if (_reading)
+        {
+            // The server's watch times a frame from its first byte.
+            connection.FrameBegunAt = _buffer.IsEmpty ? -1 : connection.BytesReceived - _buffer.Length;
+            connection.Input.AdvanceTo(_buffer.Start, _buffer.End);
+            _reading = false;
+        }
+
+        var result = await connection.Input.ReadAsync(cancellationToken).ConfigureAwait(false);
+        _buffer = result.Buffer;
+        _reading = true;
+        _ended = result.IsCompleted;
+        return true;
+    }
+}

@@ -1,0 +1,194 @@
+using System.Buffers;
+using System.Runtime.CompilerServices;
+using Mortise.Sessions;
+
+namespace Mortise;
+
+/// <summary>
+/// Messages over one connection. Sending is safe from any thread, whole and in order; receiving is for one reader: the
+/// handler that the server runs, or <see cref="Messages"/>.
+/// </summary>
+/// <typeparam name="T">The message that the codec makes of a frame.</typeparam>
+public sealed class Session<T> : IAsyncDisposable
+{
+    /// <summary>Replies of one batch leave in one flush, but not later than this many bytes.</summary>
+    private const int BatchBytesMax = 64 * 1024;
+    private const int ScratchBytesKept = 64 * 1024;
+
+    private readonly Codec<T> _codec;
+    private readonly MessageReader<T> _reader;
+    private volatile bool _batching;
+
+    [ThreadStatic]
+    private static ArrayBufferWriter<byte>? t_scratch;
+
+    internal Session(Connection connection, Codec<T> codec)
+    {
+        Connection = connection;
+        _codec = codec;
+        _reader = new MessageReader<T>(connection, codec);
+    }
+
+    /// <summary>The bytes underneath.</summary>
+    public Connection Connection { get; }
+
+    /// <summary>Unique in this process.</summary>
+    public long Id => Connection.Id;
+
+    /// <summary>The peer's address.</summary>
+    public Endpoint RemoteEndpoint => Connection.RemoteEndpoint;
+
+    /// <summary>Cancelled when the connection is over.</summary>
+    public CancellationToken Closed => Connection.Closed;
+
+    /// <summary>Why the connection ended, or null while it lives.</summary>
+    public CloseReason? CloseReason => Connection.CloseReason;
+
+    /// <summary>Bytes that <see cref="TrySend"/> may leave waiting for a slow reader. Default 1 MiB.</summary>
+    public long QueueBytesMax { get; set; } = 1024 * 1024;
+
+    /// <summary>
+    /// Received messages until the peer finishes. A message that borrows its bytes (<see cref="ReadOnlyMemory{T}"/> of
+    /// a frame codec) is valid until the next one is asked for.
+    /// </summary>
+    /// <exception cref="FrameException">Bytes broke the framing rule, or the stream ended inside a frame.</exception>
+    /// <exception cref="ConnectionException">The connection was reset or aborted.</exception>
+    public IAsyncEnumerable<T> Messages => ReadAllAsync();
+
+    /// <summary>
+    /// Sends one message; completes when the kernel has taken it, or at once when the reply will leave with the batch
+    /// that the handler is working on. Waits while the peer reads slowly.
+    /// </summary>
+    /// <exception cref="ConnectionException">The connection is over; it carries the <see cref="CloseReason"/>.</exception>
+    /// <exception cref="FrameException">The framing rule cannot carry this message; nothing was sent.</exception>
+    public ValueTask SendAsync(T message, CancellationToken cancellationToken = default)
+    {
+        Write(message);
+        return _batching && Connection.BytesQueued < BatchBytesMax ? default : FlushAsync(cancellationToken);
+    }
+
+    /// <summary>
+    /// Queues one message without waiting; false when the connection is over or the peer reads so slowly that
+    /// <see cref="QueueBytesMax"/> bytes wait already.
+    /// </summary>
+    public bool TrySend(T message)
+    {
+        if (CloseReason is not null || Connection.BytesQueued >= QueueBytesMax)
+            return false;
+        try
+        {
+            Write(message);
+        }
+        catch (ConnectionException)
+        {
+            return false;
+        }
+
+        if (!_batching)
+            _ = FlushQuietlyAsync();
+        return true;
+    }
+
+    /// <summary>Waits for the next message; false at the end of the stream.</summary>
+    internal async ValueTask<(bool Some, T Message)> ReceiveAsync(CancellationToken cancellationToken)
+    {
+        T message;
+        while (!_reader.TryNext(out message))
+        {
+            if (!await _reader.FillAsync(cancellationToken).ConfigureAwait(false))
+                return (false, default!);
+        }
+
+        return (true, message);
+    }
+
+    /// <summary>Waits for one message.</summary>
+    /// <exception cref="FrameException">The stream ended or broke the framing rule.</exception>
+    /// <exception cref="ConnectionException">The connection was reset or aborted.</exception>
+    public async ValueTask<T> ReceiveOneAsync(CancellationToken cancellationToken = default)
+    {
+        var (some, message) = await ReceiveAsync(cancellationToken).ConfigureAwait(false);
+        return some ? message : throw new FrameException(Mortise.CloseReason.UnexpectedEof,
+            "the peer closed before it sent a message", "check the peer's log: it finished without an answer");
+    }
+
+    /// <summary>Ends the connection in order: what was sent goes out, then FIN.</summary>
+    public ValueTask DisposeAsync() => Connection.DisposeAsync();
+
+    /// <summary>Ends the connection now; unsent messages are lost and the peer sees a reset.</summary>
+    public void Abort() => Connection.Abort();
+
+    /// <summary>Calls <paramref name="handler"/> for one message after another until the peer finishes.</summary>
+    internal async Task RunAsync(Func<Session<T>, T, ValueTask> handler)
+    {
+        while (await _reader.FillAsync(default).ConfigureAwait(false))
+        {
+            _batching = true;
+            try
+            {
+                while (_reader.TryNext(out var message))
+                {
+                    var handling = handler(this, message);
+                    if (!handling.IsCompletedSuccessfully)
+                        await LeaveBatchAsync(handling).ConfigureAwait(false);
+                }
+            }
+            finally
+            {
+                _batching = false;
+                if (CloseReason is null)
+                    await FlushAsync(default).ConfigureAwait(false);
+            }
+        }
+    }
+
+    /// <summary>A handler that waits for something else must not hold back the replies written before.</summary>
+    private async ValueTask LeaveBatchAsync(ValueTask handling)
+    {
+        _batching = false;
+        if (CloseReason is null)
+            _ = FlushQuietlyAsync();
+        await handling.ConfigureAwait(false);
+        _batching = true;
+    }
+
+    private async IAsyncEnumerable<T> ReadAllAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        while (await ReceiveAsync(cancellationToken).ConfigureAwait(false) is (true, var message))
+            yield return message;
+    }
+
+    /// <summary>Encodes aside first: a codec that throws half-way must not leave half a message on the wire.</summary>
+    private void Write(T message)
+    {
+        var scratch = t_scratch ??= new ArrayBufferWriter<byte>(256);
+        try
+        {
+            _codec.Encode(message, scratch);
+            lock (Connection.SendGate)
+                _codec.Framing.Write(scratch.WrittenSpan, Connection.Output);
+        }
+        finally
+        {
+            if (scratch.Capacity > ScratchBytesKept)
+                t_scratch = null;
+            else
+                scratch.ResetWrittenCount();
+        }
+    }
+
+    private async ValueTask FlushAsync(CancellationToken cancellationToken) =>
+        await Connection.Output.FlushAsync(cancellationToken).ConfigureAwait(false);
+
+    private async Task FlushQuietlyAsync()
+    {
+        try
+        {
+            await FlushAsync(default).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is ConnectionException or InvalidOperationException)
+        {
+            // The connection ended; whoever reads or sends next is told why.
+        }
+    }
+}

@@ -1,0 +1,178 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using System.Net.Sockets;
+using Mortise.Errors;
+
+namespace Mortise;
+
+/// <summary>
+/// One stream of bytes between this process and a peer: a pipe in and a pipe out, over any transport. Bytes arrive in
+/// order and without holes, but in pieces of any size; whoever needs messages puts a framing rule on top.
+/// </summary>
+/// <example><code>await SocketServer.RunAsync(":7007", c => c.Input.CopyToAsync(c.Output, c.Closed));</code></example>
+public abstract partial class Connection : IAsyncDisposable
+{
+    private static long s_lastId;
+
+    private readonly Lock _endGate = new();
+    private CancellationTokenSource? _closed;
+    private int _reason = -1;
+    private long _bytesReceived;
+    private long _bytesSent;
+
+    private protected Connection(Endpoint local, Endpoint remote, TimeProvider time)
+    {
+        LocalEndpoint = local;
+        RemoteEndpoint = remote;
+        Time = time;
+        StartedAt = time.GetUtcNow();
+    }
+
+    /// <summary>Unique in this process, counted from 1.</summary>
+    public long Id { get; } = Interlocked.Increment(ref s_lastId);
+
+    /// <summary>This side's address.</summary>
+    public Endpoint LocalEndpoint { get; }
+
+    /// <summary>The peer's address; a v4 peer of a dual-stack listener shows as v4.</summary>
+    public Endpoint RemoteEndpoint { get; }
+
+    /// <summary>When the connection was accepted or made.</summary>
+    public DateTimeOffset StartedAt { get; }
+
+    /// <summary>What the peer sends. One reader at a time.</summary>
+    /// <remarks>Reading throws <see cref="ConnectionException"/> on a reset; an orderly end completes the pipe.</remarks>
+    public abstract PipeReader Input { get; }
+
+    /// <summary>
+    /// What goes to the peer. A flush completes when the kernel has taken the bytes, which is not yet delivery.
+    /// <c>WriteAsync</c> may be called from any thread; <c>GetMemory</c>…<c>Advance</c>…<c>FlushAsync</c> belong to one
+    /// writer at a time.
+    /// </summary>
+    public abstract PipeWriter Output { get; }
+
+    /// <summary>Cancelled when the connection is over in both directions, for whatever <see cref="CloseReason"/>.</summary>
+    public CancellationToken Closed
+    {
+        get
+        {
+            lock (_endGate)
+            {
+                _closed ??= new CancellationTokenSource();
+                if (_reason >= 0 && !_closed.IsCancellationRequested)
+                    _closed.Cancel();
+                return _closed.Token;
+            }
+        }
+    }
+
+    /// <summary>Why the connection ended, or null while it lives. The first reason stays.</summary>
+    public CloseReason? CloseReason => Volatile.Read(ref _reason) is var reason and >= 0 ? (CloseReason)reason : null;
+
+    /// <summary>Bytes received from the kernel so far.</summary>
+    public long BytesReceived => Volatile.Read(ref _bytesReceived);
+
+    /// <summary>Bytes the kernel has taken so far.</summary>
+    public long BytesSent => Volatile.Read(ref _bytesSent);
+
+    /// <summary>Bytes received that the handler has not consumed.</summary>
+    public abstract long BytesHeld { get; }
+
+    /// <summary>Bytes written that the kernel has not taken: what a slow reader costs.</summary>
+    public abstract long BytesQueued { get; }
+
+    /// <summary>The clock of this connection's timeouts.</summary>
+    internal TimeProvider Time { get; }
+
+    /// <summary>
+    /// <see cref="BytesReceived"/> at which a frame began that is not whole yet, or -1. Sessions write it, the server's
+    /// watch reads it.
+    /// </summary>
+    internal long FrameBegunAt { get; set; } = -1;
+
+    /// <summary>Whole frames a session has read.</summary>
+    internal long FramesReceived { get; set; }
+
+    /// <summary>Held while a message is written to <see cref="Output"/> in pieces, so that it stays in one piece.</summary>
+    internal abstract Lock SendGate { get; }
+
+    /// <summary>Runs once, when the descriptor has been freed.</summary>
+    internal Action? Released { get; set; }
+
+    /// <summary>Sends all of <paramref name="bytes"/>, whole and in order with other senders, from any thread.</summary>
+    /// <exception cref="ConnectionException">The connection is over; it carries the <see cref="CloseReason"/>.</exception>
+    public async ValueTask SendAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken = default) =>
+        await Output.WriteAsync(bytes, cancellationToken).ConfigureAwait(false);
+
+    /// <summary>
+    /// Sends several buffers as one piece with one gathered system call (<c>sendmsg(2)</c>), from any thread.
+    /// </summary>
+    /// <exception cref="ConnectionException">The connection is over.</exception>
+    public abstract ValueTask SendAsync(ReadOnlySequence<byte> bytes, CancellationToken cancellationToken = default);
+
+    /// <summary>
+    /// Half-close (<c>shutdown(2)</c>, FIN): the peer reads end of stream after what was written; receiving goes on.
+    /// </summary>
+    public ValueTask ShutdownSendAsync() => Output.CompleteAsync();
+
+    /// <summary>
+    /// Ends the connection in order: what was written is sent, then FIN; then what the peer still sends is read and
+    /// thrown away for at most <paramref name="linger"/>, because closing with unread bytes makes the kernel send RST,
+    /// which can destroy the reply in the peer's hands.
+    /// </summary>
+    /// <param name="reason">What <see cref="CloseReason"/> will say if nothing else ended the connection before.</param>
+    /// <param name="flushTimeout">The most time given to unsent bytes, after which the connection is aborted.</param>
+    /// <param name="linger">The most time given to the peer to finish; zero reads only what is already there.</param>
+    public abstract ValueTask CloseAsync(CloseReason reason, TimeSpan flushTimeout, TimeSpan linger);
+
+    /// <summary>Ends the connection now: unsent bytes are lost and the peer sees a reset (RST).</summary>
+    public abstract void Abort(CloseReason reason = Mortise.CloseReason.Abort);
+
+    /// <summary>
+    /// Nobody waits for this peer any more: bytes that already arrived can still be read, then <see cref="Input"/>
+    /// completes as at end of stream, so that the handler can answer and leave. The soft half of a drain.
+    /// </summary>
+    public abstract void EndInput(CloseReason reason);
+
+    /// <summary>Closes in order within 5 seconds; see <see cref="CloseAsync"/>.</summary>
+    public ValueTask DisposeAsync()
+    {
+        GC.SuppressFinalize(this);
+        return CloseAsync(Mortise.CloseReason.Local, TimeSpan.FromSeconds(5), TimeSpan.Zero);
+    }
+
+    /// <summary>The token of <see cref="Closed"/> if somebody asked for it; never makes one.</summary>
+    internal CancellationToken ClosedOrNone => _closed?.Token ?? CancellationToken.None;
+
+    /// <summary>The socket under the connection, or null (memory transport).</summary>
+    internal virtual Socket? Socket => null;
+
+    internal void CountReceived(int bytes) => Volatile.Write(ref _bytesReceived, _bytesReceived + bytes);
+
+    internal void CountSent(int bytes) => Volatile.Write(ref _bytesSent, _bytesSent + bytes);
+
+    internal void ThrowIfEnded(string operation)
+    {
+        if (CloseReason is not null)
+            throw EndedError(operation);
+    }
+
+    /// <summary>The one typed exception for use after the end.</summary>
+    internal ConnectionException EndedError(string operation) =>
+        Failures.Closed(operation, RemoteEndpoint.ToString(), CloseReason ?? Mortise.CloseReason.Local);
+
+    /// <summary>
+    /// Remembers the first reason; true for the caller that ended the connection. <see cref="Closed"/> follows in
+    /// <see cref="AnnounceEnd"/>, after the transport has let go of the descriptor.
+    /// </summary>
+    private protected bool TryEnd(CloseReason reason) =>
+        Interlocked.CompareExchange(ref _reason, (int)reason, -1) == -1;
+
+    private protected void AnnounceEnd()
+    {
+        CancellationTokenSource? closed;
+        lock (_endGate)
+            closed = _closed;
+        closed?.Cancel();
+    }
+}

@@ -1,0 +1,143 @@
+using System.Buffers;
+using System.Net.Sockets;
+
+namespace Mortise;
+
+/// <summary>The calls of the socket tutorials, for those who ask for bytes rather than pipes or messages.</summary>
+public abstract partial class Connection
+{
+    /// <summary>
+    /// Receives what is there, at least one byte; 0 = the peer finished sending (FIN), see <c>recv(2)</c>.
+    /// </summary>
+    /// <exception cref="ConnectionException">The connection was reset or is over.</exception>
+    public async ValueTask<int> ReceiveAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+    {
+        if (buffer.IsEmpty)
+            return 0;
+        var result = await Input.ReadAsync(cancellationToken).ConfigureAwait(false);
+        var part = result.Buffer.Slice(0, Math.Min(buffer.Length, result.Buffer.Length));
+        part.CopyTo(buffer.Span);
+        Input.AdvanceTo(part.End);
+        return (int)part.Length;
+    }
+
+    /// <summary>Fills several buffers in order (scatter, <c>readv(2)</c>); the bytes received in all, 0 at the end.</summary>
+    /// <exception cref="ConnectionException">The connection was reset or is over.</exception>
+    public async ValueTask<int> ReceiveAsync(IReadOnlyList<Memory<byte>> buffers,
+        CancellationToken cancellationToken = default)
+    {
+        var result = await Input.ReadAsync(cancellationToken).ConfigureAwait(false);
+        var rest = result.Buffer;
+        foreach (var buffer in buffers)
+        {
+            var part = rest.Slice(0, Math.Min(buffer.Length, rest.Length));
+            part.CopyTo(buffer.Span);
+            rest = rest.Slice(part.End);
+        }
+
+        Input.AdvanceTo(rest.Start);
+        return (int)(result.Buffer.Length - rest.Length);
+    }
+
+    /// <summary>Waits until the whole buffer is filled, as MSG_WAITALL does in C (.NET has no such flag).</summary>
+    /// <exception cref="FrameException">The stream ended before; it says how many bytes came and how many were due.</exception>
+    /// <exception cref="ConnectionException">The connection was reset or is over.</exception>
+    public async ValueTask ReceiveExactlyAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+    {
+        for (var have = 0; have < buffer.Length;)
+        {
+            var received = await ReceiveAsync(buffer[have..], cancellationToken).ConfigureAwait(false);
+            if (received == 0)
+                throw new FrameException(Mortise.CloseReason.UnexpectedEof,
+                    $"the stream ended after {have} of {buffer.Length} bytes")
+                { HaveBytes = have, NeedBytes = buffer.Length };
+            have += received;
+        }
+    }
+
+    /// <summary>Looks at what comes next without consuming it (MSG_PEEK); 0 = the peer finished.</summary>
+    /// <exception cref="ConnectionException">The connection was reset or is over.</exception>
+    public async ValueTask<int> PeekAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+    {
+        var result = await Input.ReadAsync(cancellationToken).ConfigureAwait(false);
+        var part = result.Buffer.Slice(0, Math.Min(buffer.Length, result.Buffer.Length));
+        part.CopyTo(buffer.Span);
+        Input.AdvanceTo(result.Buffer.Start, result.Buffer.Start);
+        return (int)part.Length;
+    }
+
+    /// <summary>Blocks the calling thread until bytes come; 0 = the peer finished.</summary>
+    /// <exception cref="TimedOutException">Nothing came within <paramref name="timeout"/>.</exception>
+    /// <exception cref="ConnectionException">The connection was reset or is over.</exception>
+    public int Receive(Memory<byte> buffer, TimeSpan timeout)
+    {
+        using var expired = new CancellationTokenSource(timeout, Time);
+        try
+        {
+            return ReceiveAsync(buffer, expired.Token).AsTask().GetAwaiter().GetResult();
+        }
+        catch (OperationCanceledException)
+        {
+            throw new TimedOutException("recv", RemoteEndpoint.ToString(),
+                $"nothing was received within {timeout.TotalSeconds:0.###} s");
+        }
+    }
+
+    /// <summary>Blocks the calling thread until the kernel has taken all bytes.</summary>
+    /// <exception cref="TimedOutException">The peer did not take them within <paramref name="timeout"/>; they stay queued.</exception>
+    /// <exception cref="ConnectionException">The connection was reset or is over.</exception>
+    public void Send(ReadOnlyMemory<byte> bytes, TimeSpan timeout)
+    {
+        using var expired = new CancellationTokenSource(timeout, Time);
+        try
+        {
+            SendAsync(bytes, expired.Token).AsTask().GetAwaiter().GetResult();
+        }
+        catch (OperationCanceledException)
+        {
+            throw new TimedOutException("send", RemoteEndpoint.ToString(),
+                $"the peer did not take the bytes within {timeout.TotalSeconds:0.###} s");
+        }
+    }
+
+    /// <summary>Sends one urgent byte (MSG_OOB, RFC 6093: one byte at most is outstanding); TCP only.</summary>
+    /// <exception cref="UnsupportedException">The connection is not TCP.</exception>
+    public void SendUrgent(byte value)
+    {
+        if (TcpSocket("send urgent").Send([value], SocketFlags.OutOfBand) == 1)
+            CountSent(1);
+    }
+
+    /// <summary>Takes the urgent byte if one has arrived; the ordinary stream is not touched. TCP only.</summary>
+    /// <exception cref="UnsupportedException">The connection is not TCP.</exception>
+    public bool TryReceiveUrgent(out byte value)
+    {
+        Span<byte> one = stackalloc byte[1];
+        var received = TcpSocket("receive urgent").Receive(one, SocketFlags.OutOfBand, out var error);
+        value = one[0];
+        return error == SocketError.Success && received == 1;
+    }
+
+    /// <summary>What the kernel knows of this TCP connection (TCP_INFO, <c>tcp(7)</c>), without any privilege.</summary>
+    /// <exception cref="UnsupportedException">Not TCP, or not Linux.</exception>
+    public TcpInfo GetTcpInfo() => TcpInfo.Read(TcpSocket("read TCP_INFO"), RemoteEndpoint.ToString());
+
+    /// <summary>Who is at the other end of a Unix socket (SO_PEERCRED, <c>unix(7)</c>).</summary>
+    /// <exception cref="UnsupportedException">Not a Unix socket, or not Linux.</exception>
+    public PeerCredentials GetPeerCredentials() => PeerCredentials.Read(Socket, RemoteEndpoint.ToString());
+
+    /// <summary>The kernel's buffers in force, in bytes; Linux shows double of what was asked.</summary>
+    /// <exception cref="UnsupportedException">There is no kernel socket underneath.</exception>
+    public (int SendBytes, int ReceiveBytes) GetSocketBuffers() => Socket is { } socket
+        ? (socket.SendBufferSize, socket.ReceiveBufferSize)
+        : throw new UnsupportedException("getsockopt", RemoteEndpoint.ToString(), "no kernel socket is underneath");
+
+    private Socket TcpSocket(string operation)
+    {
+        ThrowIfEnded(operation);
+        return Socket is { ProtocolType: ProtocolType.Tcp } socket
+            ? socket
+            : throw new UnsupportedException(operation, RemoteEndpoint.ToString(), "only TCP has it",
+                "connect with tcp://");
+    }
+}

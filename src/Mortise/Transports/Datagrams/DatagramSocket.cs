@@ -1,0 +1,158 @@
+using System.Net;
+using System.Net.Sockets;
+using Mortise.Errors;
+
+namespace Mortise;
+
+/// <summary>One received datagram; boundaries are kept, so one send is one receive.</summary>
+/// <param name="Length">Bytes in the buffer; 0 is a legal message, not the end of anything.</param>
+/// <param name="From">Who sent it.</param>
+/// <param name="Truncated">The datagram was longer than the buffer and its rest is lost (MSG_TRUNC).</param>
+public readonly record struct ReceivedDatagram(int Length, Endpoint From, bool Truncated);
+
+/// <summary>Whole messages over UDP or Unix datagram sockets. It is no stream and has no pipes.</summary>
+public sealed class DatagramSocket : IDisposable
+{
+    /// <summary>The largest UDP payload over IPv4: 65,535 less the IP and UDP headers.</summary>
+    public const int UdpBytesMax = 65_507;
+
+    private readonly Socket _socket;
+    private readonly EndpointKind _kind;
+    private readonly Endpoint? _peer;
+    private string? _file;
+
+    private DatagramSocket(Socket socket, EndpointKind kind, Endpoint? peer)
+    {
+        _socket = socket;
+        _kind = kind;
+        _peer = peer;
+    }
+
+    /// <summary>The address bound, with the port that the kernel picked.</summary>
+    public Endpoint LocalEndpoint => Endpoint.From(_kind, _socket.LocalEndPoint);
+
+    /// <summary>Receives at an address.</summary>
+    /// <exception cref="BindException">The address is in use, not local, or not permitted.</exception>
+    public static DatagramSocket Bind(Endpoint endpoint)
+    {
+        var (socket, address) = Create(endpoint);
+        try
+        {
+            if (endpoint.IsDualStack)
+                socket.DualMode = true;
+            socket.Bind(address);
+            var file = endpoint is { IsUnix: true, IsAbstract: false } ? endpoint.Host : null;
+            return new DatagramSocket(socket, endpoint.Kind, null) { _file = file };
+        }
+        catch (SocketException e)
+        {
+            socket.Dispose();
+            throw Failures.Bind(e, endpoint.ToString());
+        }
+    }
+
+    /// <summary>
+    /// Fixes the peer: no packet is sent, but only its datagrams are received, and an ICMP refusal of an earlier
+    /// datagram is reported (ECONNREFUSED) by the next call.
+    /// </summary>
+    /// <exception cref="ConnectException">There is no route, or no socket at the Unix path.</exception>
+    public static DatagramSocket Connect(Endpoint endpoint, Endpoint? bind = null)
+    {
+        var (socket, address) = Create(endpoint);
+        try
+        {
+            if (bind?.ToSocketEndPoint() is { } local)
+                socket.Bind(local);
+            else if (endpoint.IsUnix && OperatingSystem.IsLinux())
+                // Without a name of our own the peer could not answer; an empty name lets the kernel pick one.
+                socket.Bind(new UnixDomainSocketEndPoint($"\0mortise-{Guid.NewGuid():N}"));
+            socket.Connect(address);
+            return new DatagramSocket(socket, endpoint.Kind, endpoint);
+        }
+        catch (SocketException e)
+        {
+            socket.Dispose();
+            throw Failures.Connect(e, endpoint.ToString());
+        }
+    }
+
+    /// <summary>Sends one datagram to the connected peer.</summary>
+    /// <exception cref="ConnectionException">Too long (EMSGSIZE), or an earlier datagram was refused.</exception>
+    public ValueTask SendAsync(ReadOnlyMemory<byte> datagram, CancellationToken cancellationToken = default) =>
+        SendToAsync(datagram, _peer ?? throw new InvalidOperationException("The socket has no peer; use SendToAsync."),
+            cancellationToken);
+
+    /// <summary>Sends one datagram; it is taken whole or not at all.</summary>
+    /// <exception cref="ConnectionException">Too long (EMSGSIZE), no route, or refused.</exception>
+    public async ValueTask SendToAsync(ReadOnlyMemory<byte> datagram, Endpoint to,
+        CancellationToken cancellationToken = default)
+    {
+        try
+        {
+            if (_peer is not null)
+                await _socket.SendAsync(datagram, cancellationToken).ConfigureAwait(false);
+            else
+                await _socket.SendToAsync(datagram, SocketFlags.None, Address(to), cancellationToken)
+                    .ConfigureAwait(false);
+        }
+        catch (SocketException e)
+        {
+            var limit = e.SocketErrorCode == SocketError.MessageSize
+                ? $"{datagram.Length} bytes, and one datagram carries at most {UdpBytesMax}"
+                : null;
+            throw Failures.Transfer("send", to.ToString(), e, limit);
+        }
+    }
+
+    /// <summary>Waits for one datagram.</summary>
+    /// <exception cref="ConnectionException">A connected peer refused an earlier datagram (ICMP port unreachable).</exception>
+    public async ValueTask<ReceivedDatagram> ReceiveAsync(Memory<byte> buffer,
+        CancellationToken cancellationToken = default)
+    {
+        try
+        {
+            EndPoint any = _kind == EndpointKind.Udp
+                ? new IPEndPoint(_socket.AddressFamily == AddressFamily.InterNetworkV6 ? IPAddress.IPv6Any : IPAddress.Any, 0)
+                : new UnixDomainSocketEndPoint("x");
+            if (_kind == EndpointKind.Udp)
+            {
+                // Only recvmsg(2) tells whether a datagram was cut; recvfrom would hand out the stump in silence.
+                var message = await _socket.ReceiveMessageFromAsync(buffer, SocketFlags.None, any, cancellationToken)
+                    .ConfigureAwait(false);
+                return new ReceivedDatagram(message.ReceivedBytes, Endpoint.From(_kind, message.RemoteEndPoint),
+                    (message.SocketFlags & SocketFlags.Truncated) != 0);
+            }
+
+            var unix = await _socket.ReceiveFromAsync(buffer, SocketFlags.None, any, cancellationToken)
+                .ConfigureAwait(false);
+            return new ReceivedDatagram(unix.ReceivedBytes, Endpoint.From(_kind, unix.RemoteEndPoint), false);
+        }
+        catch (SocketException e)
+        {
+            throw Failures.Transfer("recv", (_peer ?? LocalEndpoint).ToString(), e);
+        }
+    }
+
+    /// <summary>Closes the socket and removes its Unix file.</summary>
+    public void Dispose()
+    {
+        _socket.Dispose();
+        if (_file is not null)
+            File.Delete(_file);
+    }
+
+    private static (Socket Socket, EndPoint Address) Create(Endpoint endpoint)
+    {
+        var type = endpoint.Kind is EndpointKind.Udp or EndpointKind.UnixDatagram
+            ? SocketType.Dgram
+            : throw new UnsupportedException("open", endpoint.ToString(), "this endpoint is not a datagram endpoint",
+                "use udp:// or unixgram:");
+        var address = Address(endpoint);
+        return (new Socket(address.AddressFamily, type,
+            endpoint.IsUnix ? ProtocolType.Unspecified : ProtocolType.Udp), address);
+    }
+
+    private static EndPoint Address(Endpoint endpoint) => endpoint.ToSocketEndPoint()
+        ?? throw new InvalidSettingException("address", endpoint.ToString(), "a datagram needs an address, not a name",
+            "resolve the name first");
+}

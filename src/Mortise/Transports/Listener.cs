@@ -1,0 +1,41 @@
+namespace Mortise;
+
+/// <summary>
+/// A bound, listening address. It hands out connections and knows nothing of what is done with them; a
+/// <see cref="SocketServer"/> adds admission, limits, timeouts and drain.
+/// </summary>
+public abstract class Listener : IDisposable
+{
+    private protected Listener()
+    {
+    }
+
+    /// <summary>The address really bound, with the port that the kernel picked where 0 was asked.</summary>
+    public abstract Endpoint Endpoint { get; }
+
+    /// <summary>
+    /// The accept queue's length in force: the backlog asked for, or less where the kernel's limit
+    /// (<c>net.core.somaxconn</c>) clamped it; see <c>listen(2)</c>.
+    /// </summary>
+    public abstract int Backlog { get; }
+
+    /// <summary>Connections the kernel has completed that wait to be accepted, or -1 where it does not tell.</summary>
+    public virtual int AcceptQueueLength => -1;
+
+    /// <summary>What the newcomer should know about this listener, e.g. that a stale socket file was removed.</summary>
+    public IReadOnlyList<string> Notes { get; private protected init; } = [];
+
+    /// <summary>Waits for the next connection.</summary>
+    /// <exception cref="MortiseException">This one accept failed; the listener goes on unless it was disposed.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled; no connection is lost.</exception>
+    public abstract ValueTask<Connection> AcceptAsync(CancellationToken cancellationToken = default);
+
+    /// <summary>Takes a waiting connection, or returns false at once (EAGAIN).</summary>
+    public abstract bool TryAccept([System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out Connection? connection);
+
+    /// <summary>Blocks the calling thread until a connection arrives.</summary>
+    public Connection Accept() => AcceptAsync().AsTask().GetAwaiter().GetResult();
+
+    /// <summary>Closes the listening socket; connections that were accepted live on.</summary>
+    public abstract void Dispose();
+}

@@ -1,0 +1,75 @@
+using System.Net.Sockets;
+using Mortise.Errors;
+
+namespace Mortise.Transports.Managed;
+
+/// <summary>
+/// The file behind a Unix listener. A file left by a killed server is found by asking: if nobody answers a connect, it
+/// is stale and removed; if somebody answers, the address is in use. The file goes away with its listener.
+/// </summary>
+internal sealed class UnixSocketFile(string path)
+{
+    private readonly List<string> _notes = [];
+
+    public IReadOnlyList<string> Notes => _notes;
+
+    /// <exception cref="BindException">Something lives at the path: a server, or a file that is not a socket.</exception>
+    public void ClearStale(string endpoint)
+    {
+        if (!File.Exists(path))
+            return;
+        if (IsPlainFile())
+            throw new BindException(endpoint, "EADDRINUSE", "a file that is not a socket has this name",
+                "choose another path, or remove the file yourself", 98);
+        using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            probe.Connect(new UnixDomainSocketEndPoint(path));
+        }
+        catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionRefused)
+        {
+            File.Delete(path);
+            _notes.Add($"removed the stale socket file {path}: its server is gone (a connect was refused)");
+            return;
+        }
+        catch (SocketException e)
+        {
+            throw Failures.Bind(e, endpoint);
+        }
+
+        throw new BindException(endpoint, "EADDRINUSE", "another server answers on this socket file",
+            "stop that server, or choose another path", 98);
+    }
+
+    public void SetMode(UnixFileMode mode)
+    {
+        if (!OperatingSystem.IsWindows())
+            File.SetUnixFileMode(path, mode);
+    }
+
+    public void Remove()
+    {
+        try
+        {
+            File.Delete(path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // The folder went away or was locked after the bind; the next server's ClearStale deals with it.
+        }
+    }
+
+    /// <summary>A connect cannot tell, it is refused by both; but a socket cannot be opened as a file (ENXIO).</summary>
+    private bool IsPlainFile()
+    {
+        try
+        {
+            using var file = File.OpenHandle(path);
+            return true;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
+    }
+}

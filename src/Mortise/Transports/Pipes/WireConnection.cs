@@ -1,0 +1,162 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using System.Net.Sockets;
+using Mortise.Errors;
+
+namespace Mortise.Transports.Pipes;
+
+/// <summary>A connection over a <see cref="Wire"/>: joins the two pipes and ends them together.</summary>
+internal sealed class WireConnection : Connection
+{
+    private const int DiscardBytes = 16 * 1024;
+    private const long DiscardedBytesMax = 64 * 1024 * 1024;
+
+    private readonly Wire _wire;
+    private readonly WireReader _reader;
+    private readonly WireWriter _writer;
+    private int _endingReason = -1;
+    private int _released;
+
+    public WireConnection(Wire wire, Endpoint local, Endpoint remote, TimeProvider? time = null, BlockPool? pool = null)
+        : base(local, remote, time ?? TimeProvider.System)
+    {
+        _wire = wire;
+        _reader = new WireReader(this, wire, pool ?? BlockPool.Shared);
+        _writer = new WireWriter(this, wire, pool ?? BlockPool.Shared);
+    }
+
+    public override PipeReader Input => _reader;
+
+    public override PipeWriter Output => _writer;
+
+    public override long BytesHeld => _reader.Held;
+
+    public override long BytesQueued => _writer.Pending;
+
+    internal override Lock SendGate => _writer.Gate;
+
+    internal override Socket? Socket => _wire.Socket;
+
+    public override async ValueTask SendAsync(ReadOnlySequence<byte> bytes, CancellationToken cancellationToken = default)
+    {
+        if (bytes.IsSingleSegment)
+        {
+            await _writer.WriteAsync(bytes.First, cancellationToken).ConfigureAwait(false);
+            return;
+        }
+
+        lock (SendGate)
+        {
+            foreach (var segment in bytes)
+                _writer.Write(segment.Span);
+        }
+
+        await _writer.FlushAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    public override void EndInput(CloseReason reason)
+    {
+        Interlocked.CompareExchange(ref _endingReason, (int)reason, -1);
+        _reader.EndInput();
+    }
+
+    public override void Abort(CloseReason reason = Mortise.CloseReason.Abort)
+    {
+        if (TryEnd(reason))
+            Release(reset: true);
+    }
+
+    public override async ValueTask CloseAsync(CloseReason reason, TimeSpan flushTimeout, TimeSpan linger)
+    {
+        if (CloseReason is not null)
+        {
+            _reader.Complete();
+            return;
+        }
+
+        _reader.EndInput();
+        try
+        {
+            await _writer.CompleteAsync().AsTask().WaitAsync(flushTimeout, Time).ConfigureAwait(false);
+            await DiscardInputAsync(linger).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            Abort(Mortise.CloseReason.WriteStalled);
+            return;
+        }
+        catch (Exception e) when (e is ConnectionException or SocketException or ObjectDisposedException)
+        {
+            // The peer or an abort ended it first; TryEnd below keeps that first reason.
+        }
+
+        reason = _endingReason >= 0 ? (CloseReason)_endingReason
+            : reason == Mortise.CloseReason.Local && _reader.SawEndOfStream ? Mortise.CloseReason.Eof
+            : reason;
+        if (TryEnd(reason))
+            Release(reset: false);
+        _reader.Complete();
+    }
+
+    /// <summary>Records a failure of the wire, ends the connection, and gives the exception to throw.</summary>
+    internal ConnectionException Fail(string operation, Exception error)
+    {
+        if (CloseReason is not null || error is not SocketException socketError)
+            return EndedError(operation);
+        var failure = Failures.Transfer(operation, RemoteEndpoint.ToString(), socketError);
+        if (TryEnd(failure.CloseReason))
+            Release(reset: true, failure);
+        return failure;
+    }
+
+    internal void ShutdownSendNow()
+    {
+        try
+        {
+            _wire.ShutdownSend();
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            // ENOTCONN after the peer's reset: there is nobody left to tell, and reading reports the reset.
+        }
+    }
+
+    private async Task DiscardInputAsync(TimeSpan linger)
+    {
+        var scrap = ArrayPool<byte>.Shared.Rent(DiscardBytes);
+        var start = Time.GetTimestamp();
+        try
+        {
+            for (long discarded = 0; !_reader.SawEndOfStream && discarded < DiscardedBytesMax;)
+            {
+                var received = _wire.TryReceive(scrap);
+                var left = linger - Time.GetElapsedTime(start);
+                if (received == 0 || received < 0 && left <= TimeSpan.Zero)
+                    return;
+                if (received > 0)
+                    discarded += received;
+                else
+                    await _wire.WaitReadableAsync().AsTask().WaitAsync(left, Time).ConfigureAwait(false);
+            }
+        }
+        catch (TimeoutException)
+        {
+            // The peer keeps its side open; it had its time.
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(scrap);
+        }
+    }
+
+    private void Release(bool reset, Exception? fault = null)
+    {
+        if (Interlocked.Exchange(ref _released, 1) == 1)
+            return;
+        _writer.Break(fault ?? EndedError("send"));
+        _wire.Close(reset);
+        _wire.WakeReader();
+        Released?.Invoke();
+        AnnounceEnd();
+    }
+}

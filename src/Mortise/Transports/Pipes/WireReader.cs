@@ -1,0 +1,219 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using System.Net.Sockets;
+using System.Runtime.CompilerServices;
+
+namespace Mortise.Transports.Pipes;
+
+/// <summary>
+/// The receiving pipe of a connection. It asks the wire to wait without a buffer, rents one when bytes are there, and
+/// gives it back as soon as they are consumed. Nothing is read ahead: unread bytes stay in the kernel, which is the
+/// back-pressure.
+/// </summary>
+/// <remarks>Invariant: the unread bytes are those from <c>_headStart</c> of <c>_head</c> to the end of <c>_tail</c>.</remarks>
+internal sealed class WireReader(WireConnection connection, Wire wire, BlockPool pool) : PipeReader
+{
+    private const int FreeBytesWorthUsing = 512;
+
+    private Block? _head;
+    private Block? _tail;
+    private int _headStart;
+    private long _held;
+    private int _nextBlockBytes = BlockPool.SmallBytes;
+    private bool _hasUnexamined;
+    private bool _lastFilledBlock;
+    private bool _endOfStream;
+    private bool _completed;
+    private volatile bool _inputEnded;
+    private int _cancelRequested;
+
+    /// <summary>Bytes received and not yet consumed.</summary>
+    public long Held => Volatile.Read(ref _held);
+
+    public bool SawEndOfStream => _endOfStream;
+
+    public override ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default)
+    {
+        ObjectDisposedException.ThrowIf(_completed, this);
+        cancellationToken.ThrowIfCancellationRequested();
+        if (_hasUnexamined || _endOfStream)
+            return new(Result());
+        // Abort wakes the reader anyway, so the connection's own token needs no registration.
+        return !cancellationToken.CanBeCanceled || cancellationToken == connection.ClosedOrNone
+            ? ReceiveAsync(cancellationToken)
+            : ReceiveCancellableAsync(cancellationToken);
+    }
+
+    public override bool TryRead(out ReadResult result)
+    {
+        ObjectDisposedException.ThrowIf(_completed, this);
+        if (!_hasUnexamined && !_endOfStream && !Receive() && Volatile.Read(ref _cancelRequested) == 0)
+        {
+            result = default;
+            return false;
+        }
+
+        result = Result();
+        return true;
+    }
+
+    public override void AdvanceTo(SequencePosition consumed) => AdvanceTo(consumed, consumed);
+
+    public override void AdvanceTo(SequencePosition consumed, SequencePosition examined)
+    {
+        if (_tail is null)
+            return;
+        _hasUnexamined = !(ReferenceEquals(examined.GetObject(), _tail) && examined.GetInteger() == _tail.Filled);
+
+        var upTo = (Block)consumed.GetObject()!;
+        var freed = -_headStart + (upTo.RunningIndex - _head!.RunningIndex) + consumed.GetInteger();
+        Volatile.Write(ref _held, _held - freed);
+        if (_held == 0)
+        {
+            ReleaseAll();
+            return;
+        }
+
+        while (_head != upTo)
+        {
+            var next = _head!.NextBlock;
+            pool.Return(_head);
+            _head = next;
+        }
+
+        _headStart = consumed.GetInteger();
+    }
+
+    public override void CancelPendingRead()
+    {
+        Volatile.Write(ref _cancelRequested, 1);
+        wire.WakeReader();
+    }
+
+    /// <summary>
+    /// From now on nobody waits for this peer: what has arrived can still be read, then the stream ends. The soft half
+    /// of a drain.
+    /// </summary>
+    public void EndInput()
+    {
+        _inputEnded = true;
+        wire.WakeReader();
+    }
+
+    public override void Complete(Exception? exception = null)
+    {
+        if (_completed)
+            return;
+        _completed = true;
+        ReleaseAll();
+    }
+
+    private async ValueTask<ReadResult> ReceiveCancellableAsync(CancellationToken cancellationToken)
+    {
+        await using var registration = cancellationToken.UnsafeRegister(static s => ((Wire)s!).WakeReader(), wire)
+            .ConfigureAwait(false);
+        return await ReceiveAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<ReadResult> ReceiveAsync(CancellationToken cancellationToken)
+    {
+        // A block that was filled to the brim usually has more behind it: look before waiting.
+        if (_lastFilledBlock && Receive())
+            return Result();
+        while (true)
+        {
+            try
+            {
+                if (!_inputEnded)
+                    await wire.WaitReadableAsync().ConfigureAwait(false);
+            }
+            catch (Exception e) when (e is SocketException or ObjectDisposedException)
+            {
+                throw connection.Fail("recv", e);
+            }
+
+            cancellationToken.ThrowIfCancellationRequested();
+            connection.ThrowIfEnded("recv");
+            if (Receive() || Volatile.Read(ref _cancelRequested) == 1)
+                return Result();
+        }
+    }
+
+    /// <summary>Takes what is there; false when nothing is, and the stream goes on.</summary>
+    private bool Receive()
+    {
+        var block = _tail is { Free: >= FreeBytesWorthUsing } ? _tail : pool.Rent(_nextBlockBytes);
+        var free = block.Free;
+        int received;
+        try
+        {
+            received = wire.TryReceive(block.FreeSpan);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            if (block != _tail)
+                pool.Return(block);
+            throw connection.Fail("recv", e);
+        }
+
+        if (received <= 0)
+        {
+            if (block != _tail)
+                pool.Return(block);
+            _lastFilledBlock = false;
+            _endOfStream |= received == 0 || _inputEnded;
+            return _endOfStream;
+        }
+
+        Keep(block, received);
+        AdaptBlockSize(block, received, filled: received == free);
+        return true;
+    }
+
+    private void Keep(Block block, int received)
+    {
+        block.Fill(received);
+        if (_tail is null)
+        {
+            _head = block;
+            _headStart = 0;
+        }
+        else if (block != _tail)
+        {
+            _tail.Append(block);
+        }
+
+        _tail = block;
+        _hasUnexamined = true;
+        Volatile.Write(ref _held, _held + received);
+        connection.CountReceived(received);
+    }
+
+    private void AdaptBlockSize(Block block, int received, bool filled)
+    {
+        _lastFilledBlock = filled;
+        if (filled && _nextBlockBytes < BlockPool.LargeBytes)
+            _nextBlockBytes *= 4;
+        else if (received < block.Bytes.Length / 16 && _nextBlockBytes > BlockPool.SmallBytes)
+            _nextBlockBytes /= 4;
+    }
+
+    private ReadResult Result()
+    {
+        var canceled = Interlocked.Exchange(ref _cancelRequested, 0) == 1;
+        var buffer = _tail is null
+            ? ReadOnlySequence<byte>.Empty
+            : new ReadOnlySequence<byte>(_head!, _headStart, _tail, _tail.Filled);
+        return new ReadResult(buffer, canceled, _endOfStream);
+    }
+
+    private void ReleaseAll()
+    {
+        pool.ReturnChain(_head);
+        _head = _tail = null;
+        _headStart = 0;
+        _hasUnexamined = false;
+        Volatile.Write(ref _held, 0);
+    }
+}

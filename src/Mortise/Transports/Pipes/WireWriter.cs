@@ -1,0 +1,372 @@
+using System.IO.Pipelines;
+using System.Net.Sockets;
+
+namespace Mortise.Transports.Pipes;
+
+/// <summary>
+/// The sending pipe of a connection. A flush tries the kernel at once, with the caller's own memory where it can, and
+/// waits only for what the kernel did not take. Whole writes from many threads never interleave: bytes are appended
+/// under one lock, and one sender at a time hands everything appended so far to the kernel in one gathered call.
+/// </summary>
+/// <remarks>
+/// Invariant: <c>_head</c>…<c>_tail</c> are bytes not yet given to a sender; while <c>_sending</c> is true exactly one
+/// sender owns the wire, and <c>_nextTurn</c> completes when the bytes appended during its turn have been taken too.
+/// </remarks>
+internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool pool) : PipeWriter
+{
+    /// <summary>Progress must be visible to the write-stall watch, so one wait never covers more than this.</summary>
+    private const int WaitedBytesMax = 256 * 1024;
+
+    private Block? _head;
+    private Block? _tail;
+    private long _queued;
+    private long _inFlight;
+    private bool _sending;
+    private TaskCompletionSource? _nextTurn;
+    private Exception? _fault;
+    private bool _completed;
+
+    /// <summary>Held while a message is written in pieces, so that it stays in one piece.</summary>
+    public Lock Gate { get; } = new();
+
+    /// <summary>Bytes accepted from the handler that the kernel has not taken.</summary>
+    public long Pending => Volatile.Read(ref _queued) + Volatile.Read(ref _inFlight);
+
+    public override bool CanGetUnflushedBytes => true;
+
+    public override long UnflushedBytes => Volatile.Read(ref _queued);
+
+    public override Memory<byte> GetMemory(int sizeHint = 0)
+    {
+        lock (Gate)
+            return Tail(sizeHint).FreeMemory;
+    }
+
+    public override Span<byte> GetSpan(int sizeHint = 0)
+    {
+        lock (Gate)
+            return Tail(sizeHint).FreeSpan;
+    }
+
+    public override void Advance(int bytes)
+    {
+        lock (Gate)
+        {
+            ArgumentOutOfRangeException.ThrowIfNegative(bytes);
+            ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, _tail?.Free ?? 0);
+            _tail?.Fill(bytes);
+            _queued += bytes;
+        }
+    }
+
+    /// <summary>
+    /// Completes when the kernel has taken all bytes written before the call. Cancelling stops the wait, not the
+    /// sending: bytes that were written stay in order and leave whole.
+    /// </summary>
+    public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        Block? batch;
+        lock (Gate)
+        {
+            ThrowIfUnusable();
+            if (_sending)
+                return WaitTurnAsync((_nextTurn ??= new TaskCompletionSource()).Task, cancellationToken);
+            if (_queued == 0)
+                return default;
+            batch = TakeBatch();
+        }
+
+        return SendBatch(batch, cancellationToken);
+    }
+
+    /// <summary>
+    /// Sends whole and in order, from any thread. When nothing is queued the kernel takes the bytes straight from
+    /// <paramref name="source"/>, without a copy.
+    /// </summary>
+    public override ValueTask<FlushResult> WriteAsync(ReadOnlyMemory<byte> source,
+        CancellationToken cancellationToken = default)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        lock (Gate)
+        {
+            ThrowIfUnusable();
+            var borrow = !_sending && _queued == 0 && MayBorrow(cancellationToken);
+            if (borrow)
+            {
+                _sending = true;
+                Volatile.Write(ref _inFlight, source.Length);
+            }
+            else
+            {
+                Copy(source.Span);
+                return FlushAsync(cancellationToken);
+            }
+        }
+
+        return SendBorrowed(source);
+    }
+
+    public override void CancelPendingFlush()
+    {
+        // Flushes wait for the kernel alone and are cancelled by their own token; there is nothing to cancel here.
+    }
+
+    /// <summary>Ends sending in order: what was written goes out, then FIN.</summary>
+    public override async ValueTask CompleteAsync(Exception? exception = null)
+    {
+        if (_completed)
+            return;
+        if (exception is null && _fault is null)
+            await FlushAsync().ConfigureAwait(false);
+        Complete(exception);
+    }
+
+    public override void Complete(Exception? exception = null)
+    {
+        lock (Gate)
+        {
+            if (_completed)
+                return;
+            _completed = true;
+            if (exception is not null)
+                DropQueued();
+            if (_sending || _fault is not null)
+                return;
+            if (_head is null)
+                connection.ShutdownSendNow();
+            else
+                StartTurn(TakeBatch(), new TaskCompletionSource());
+        }
+    }
+
+    /// <summary>Makes every present and later write fail; called once when the connection ends.</summary>
+    public void Break(Exception fault)
+    {
+        TaskCompletionSource? turn;
+        lock (Gate)
+        {
+            _fault ??= fault;
+            turn = _nextTurn;
+            _nextTurn = null;
+            DropQueued();
+        }
+
+        if (turn is not null)
+            wire.Post(static w => w.turn.TrySetException(w.fault), (turn, fault));
+    }
+
+    private ValueTask<FlushResult> SendBorrowed(ReadOnlyMemory<byte> source)
+    {
+        try
+        {
+            var sent = wire.TrySend(source.Span);
+            CountSent(sent);
+            if (sent < source.Length)
+                return SendRestBorrowedAsync(source[sent..]);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            throw Broken(e);
+        }
+
+        EndTurn();
+        return default;
+    }
+
+    private async ValueTask<FlushResult> SendRestBorrowedAsync(ReadOnlyMemory<byte> rest)
+    {
+        try
+        {
+            await SendWaitingAsync(rest).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            throw Broken(e);
+        }
+
+        EndTurn();
+        return default;
+    }
+
+    private ValueTask<FlushResult> SendBatch(Block batch, CancellationToken cancellationToken)
+    {
+        try
+        {
+            var sent = TrySendBatch(batch, 0);
+            CountSent(sent);
+            if (Volatile.Read(ref _inFlight) > 0)
+            {
+                var rest = SendRestAsync(batch, sent);
+                return MayBorrow(cancellationToken) ? new(rest) : new(rest.WaitAsync(cancellationToken));
+            }
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            pool.ReturnChain(batch);
+            throw Broken(e);
+        }
+
+        pool.ReturnChain(batch);
+        EndTurn();
+        return default;
+    }
+
+    private async Task<FlushResult> SendRestAsync(Block batch, int alreadySent)
+    {
+        try
+        {
+            for (var block = batch; block is not null; block = block.NextBlock)
+            {
+                var skip = Math.Min(alreadySent, block.Filled);
+                alreadySent -= skip;
+                if (skip < block.Filled)
+                    await SendWaitingAsync(block.Bytes.AsMemory(skip, block.Filled - skip)).ConfigureAwait(false);
+            }
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            throw Broken(e);
+        }
+        finally
+        {
+            pool.ReturnChain(batch);
+        }
+
+        EndTurn();
+        return default;
+    }
+
+    private async ValueTask SendWaitingAsync(ReadOnlyMemory<byte> rest)
+    {
+        while (rest.Length > 0)
+        {
+            var sent = await wire.SendAsync(rest[..Math.Min(rest.Length, WaitedBytesMax)]).ConfigureAwait(false);
+            CountSent(sent);
+            rest = rest[sent..];
+        }
+    }
+
+    private int TrySendBatch(Block batch, int skip)
+    {
+        if (batch.NextBlock is null)
+            return wire.TrySend(batch.Bytes.AsSpan(skip, batch.Filled - skip));
+        var buffers = new List<ArraySegment<byte>>();
+        for (var block = batch; block is not null; block = block.NextBlock)
+            buffers.Add(new ArraySegment<byte>(block.Bytes, 0, block.Filled));
+        return wire.TrySend(buffers);
+    }
+
+    /// <summary>Gives the wire back; bytes that others appended meanwhile are sent by a turn of their own.</summary>
+    private void EndTurn()
+    {
+        lock (Gate)
+        {
+            var turn = _nextTurn;
+            _nextTurn = null;
+            if (_head is not null && turn is not null && _fault is null)
+            {
+                StartTurn(TakeBatch(), turn);
+                return;
+            }
+
+            _sending = false;
+            if (_completed && _fault is null)
+                connection.ShutdownSendNow();
+            if (turn is not null)
+                wire.Post(static t => t.TrySetResult(), turn);
+        }
+    }
+
+    /// <summary>Not on this stack: the thread that sent its own message must not carry everybody else's.</summary>
+    private void StartTurn(Block batch, TaskCompletionSource turn) =>
+        wire.Post(static w => w.writer.RunTurn(w.batch, w.turn), (writer: this, batch, turn));
+
+    private async void RunTurn(Block batch, TaskCompletionSource turn)
+    {
+        try
+        {
+            await SendBatch(batch, default).ConfigureAwait(false);
+            turn.TrySetResult();
+        }
+        catch (Exception e)
+        {
+            // Every waiter of this turn gets the failure; there is nobody above to tell.
+            turn.TrySetException(e);
+        }
+    }
+
+    private Block TakeBatch()
+    {
+        var batch = _head!;
+        _head = _tail = null;
+        _sending = true;
+        Volatile.Write(ref _inFlight, _queued);
+        Volatile.Write(ref _queued, 0);
+        return batch;
+    }
+
+    private void Copy(ReadOnlySpan<byte> source)
+    {
+        while (source.Length > 0)
+        {
+            var tail = Tail(Math.Min(source.Length, BlockPool.LargeBytes), anyFree: true);
+            var bytes = Math.Min(source.Length, tail.Free);
+            source[..bytes].CopyTo(tail.FreeSpan);
+            tail.Fill(bytes);
+            _queued += bytes;
+            source = source[bytes..];
+        }
+    }
+
+    private Block Tail(int sizeHint, bool anyFree = false)
+    {
+        if (_tail is { Free: > 0 } && (anyFree || _tail.Free >= Math.Max(sizeHint, 1)))
+            return _tail;
+        var block = pool.Rent(Math.Max(sizeHint, BlockPool.SmallBytes));
+        if (_tail is null)
+            _head = block;
+        else
+            _tail.Append(block);
+        return _tail = block;
+    }
+
+    private void CountSent(int sent)
+    {
+        connection.CountSent(sent);
+        Interlocked.Add(ref _inFlight, -sent);
+    }
+
+    private Exception Broken(Exception e)
+    {
+        var fault = connection.Fail("send", e);
+        Volatile.Write(ref _inFlight, 0);
+        Break(fault);
+        return fault;
+    }
+
+    private void DropQueued()
+    {
+        pool.ReturnChain(_head);
+        _head = _tail = null;
+        Volatile.Write(ref _queued, 0);
+    }
+
+    /// <summary>Memory can be lent to the kernel only when nobody can take it back before the send is over.</summary>
+    private bool MayBorrow(CancellationToken cancellationToken) =>
+        !cancellationToken.CanBeCanceled || cancellationToken == connection.ClosedOrNone;
+
+    private void ThrowIfUnusable()
+    {
+        if (_fault is not null)
+            throw connection.EndedError("send");
+        if (_completed)
+            throw new InvalidOperationException("The sending side was completed; nothing can be written after it.");
+    }
+
+    private static async ValueTask<FlushResult> WaitTurnAsync(Task turn, CancellationToken cancellationToken)
+    {
+        await turn.WaitAsync(cancellationToken).ConfigureAwait(false);
+        return default;
+    }
+}

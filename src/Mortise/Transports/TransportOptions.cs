@@ -1,0 +1,58 @@
+namespace Mortise;
+
+/// <summary>What the kernel is told about listening and connected sockets. Defaults suit small messages.</summary>
+public sealed class TransportOptions
+{
+    /// <summary>Connections the kernel completes and keeps for accept (<c>listen(2)</c>); clamped to somaxconn.</summary>
+    public int Backlog { get; set; } = 512;
+
+    /// <summary>Small writes leave at once (TCP_NODELAY, <c>tcp(7)</c>). Default on.</summary>
+    public bool NoDelay { get; set; } = true;
+
+    /// <summary>Idle time before the first keep-alive probe; null = no probes. Default 30 s.</summary>
+    public TimeSpan? KeepAliveIdle { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Time between keep-alive probes. Default 10 s.</summary>
+    public TimeSpan KeepAliveInterval { get; set; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Unanswered probes after which the peer is dead. Default 3.</summary>
+    public int KeepAliveCount { get; set; } = 3;
+
+    /// <summary>
+    /// How long sent bytes may stay unacknowledged before the kernel gives the peer up (TCP_USER_TIMEOUT, Linux); null
+    /// leaves the kernel's own 15 minutes. Default 20 s.
+    /// </summary>
+    public TimeSpan? UserTimeout { get; set; } = TimeSpan.FromSeconds(20);
+
+    /// <summary>
+    /// SO_LINGER in seconds: null = close in the background (default), 0 = every close is a reset (RST).
+    /// </summary>
+    public int? LingerSeconds { get; set; }
+
+    /// <summary>SO_SNDBUF in bytes (Linux doubles it and shows the double), or null for the kernel's autotuning.</summary>
+    public int? SendBufferBytes { get; set; }
+
+    /// <summary>SO_RCVBUF in bytes (Linux doubles it and shows the double), or null for the kernel's autotuning.</summary>
+    public int? ReceiveBufferBytes { get; set; }
+
+    /// <summary>Several listeners may share the port and the kernel spreads connections (SO_REUSEPORT). Default off.</summary>
+    public bool ReusePort { get; set; }
+
+    /// <summary>An IPv6 wildcard also accepts IPv4 (IPV6_V6ONLY off). Default on.</summary>
+    public bool DualMode { get; set; } = true;
+
+    /// <summary>Send and receive only through this network interface (SO_BINDTODEVICE, Linux), e.g. <c>lo</c>.</summary>
+    public string? Interface { get; set; }
+
+    /// <summary>For a client: the local address or port to use; null lets the kernel pick.</summary>
+    public Endpoint? Bind { get; set; }
+
+    /// <summary>SYNs the kernel sends before it gives up (TCP_SYNCNT, Linux); null = its own 6 (about 127 s).</summary>
+    public int? SynCount { get; set; }
+
+    /// <summary>Permissions of a Unix socket's file; null = as the umask says.</summary>
+    public UnixFileMode? UnixFileMode { get; set; }
+
+    /// <summary>The clock of all timeouts.</summary>
+    public TimeProvider Time { get; set; } = TimeProvider.System;
+}
