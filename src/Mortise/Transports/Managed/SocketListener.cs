@@ -35,8 +35,15 @@ internal sealed class SocketListener : Listener
             if (!OperatingSystem.IsLinux() || _socket.ProtocolType != ProtocolType.Tcp)
                 return -1;
             Span<byte> info = stackalloc byte[UnackedOffset + sizeof(int)];
-            var bytes = _socket.GetRawSocketOption(IpProtoTcp, TcpInfo, info);
-            return bytes == info.Length ? BitConverter.ToInt32(info[UnackedOffset..]) : -1;
+            try
+            {
+                var bytes = _socket.GetRawSocketOption(IpProtoTcp, TcpInfo, info);
+                return bytes == info.Length ? BitConverter.ToInt32(info[UnackedOffset..]) : -1;
+            }
+            catch (ObjectDisposedException)
+            {
+                return -1;
+            }
         }
     }
 
