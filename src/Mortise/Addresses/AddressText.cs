@@ -28,7 +28,7 @@ public static class AddressText
     /// <summary>INET6_ADDRSTRLEN: characters of the longest IPv6 text, with C's closing NUL.</summary>
     public const int Inet6AddrStrLen = 46;
 
-    /// <summary>Reads an address into 4 or 16 bytes of network order, which <paramref name="bytes"/> must hold.</summary>
+    /// <summary>Reads an address into 4 or 16 bytes of network order.</summary>
     /// <exception cref="ArgumentException">The span is shorter than the family's address.</exception>
     public static ParseOutcome TryParse(AddressFamily family, ReadOnlySpan<char> text, Span<byte> bytes)
     {
@@ -129,7 +129,7 @@ public static class AddressText
         return part == 4;
     }
 
-    /// <summary>RFC 4291 section 2.2: eight groups, one run of zeros as ::, the last 32 bits also as a dotted quad.</summary>
+    /// <summary>RFC 4291 section 2.2: eight groups, one run of zeros as ::, the end also as a dotted quad.</summary>
     private static bool TryReadV6(ReadOnlySpan<char> text, Span<byte> bytes)
     {
         bytes.Clear();

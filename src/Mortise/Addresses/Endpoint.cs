@@ -51,10 +51,10 @@ public sealed class Endpoint : IEquatable<Endpoint>
     /// </summary>
     public string Host { get; }
 
-    /// <summary>The port in host order, 0 to 65535; 0 asks the kernel to pick, and stands for kinds without one.</summary>
+    /// <summary>The port in host order, 0 to 65535; 0: the kernel picks, or the kind has none.</summary>
     public int Port { get; }
 
-    /// <summary>The address if <see cref="Host"/> is one (<c>*</c> is <c>::</c>); null for names, paths and memory.</summary>
+    /// <summary>The address if the host is one (<c>*</c> is <c>::</c>); null for names, paths and memory.</summary>
     public IPAddress? Address => IsDualStack ? IPAddress.IPv6Any : HasPort ? AddressText.Read(Host) : null;
 
     /// <summary>True for <c>*</c>: one IPv6 socket that takes IPv4 as well.</summary>
@@ -79,7 +79,7 @@ public sealed class Endpoint : IEquatable<Endpoint>
     private bool HasPort => Kind is EndpointKind.Tcp or EndpointKind.Tls or EndpointKind.Udp;
 
     /// <summary>Reads an endpoint; no name is looked up (except of an interface after an IPv6 %).</summary>
-    /// <exception cref="InvalidSettingException">The text is not an endpoint; the message says how to mend it.</exception>
+    /// <exception cref="InvalidSettingException">It is not an endpoint; the message says how to mend it.</exception>
     public static Endpoint Parse(string text)
     {
         ArgumentNullException.ThrowIfNull(text);
@@ -88,7 +88,7 @@ public sealed class Endpoint : IEquatable<Endpoint>
             : throw refusal.ToException(text);
     }
 
-    /// <summary>Reads an endpoint without throwing; <paramref name="error"/> is the message Parse would throw.</summary>
+    /// <summary>Reads an endpoint without throwing; <paramref name="error"/> is what Parse would say.</summary>
     public static bool TryParse(string? text, [NotNullWhen(true)] out Endpoint? endpoint,
         [NotNullWhen(false)] out string? error)
     {

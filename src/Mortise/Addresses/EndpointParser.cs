@@ -31,13 +31,14 @@ internal readonly record struct Refusal(string Reason, string? Hint = null)
     }
 }
 
-/// <summary>The grammar of endpoints. It refuses what it is not sure of: a guessed address is worse than none.</summary>
+/// <summary>The grammar of endpoints. It refuses what is not sure: a guessed address is worse than none.</summary>
 internal static class EndpointParser
 {
     /// <summary>sun_path is 108 bytes and a path in it ends with NUL; see unix(7).</summary>
     private const int UnixPathBytesMax = 107;
 
-    private static readonly string[] Schemes = ["tcp://", "tls://", "udp://", "unix:", "unixgram:", "unixseq:", "mem:"];
+    private static readonly string[] Schemes =
+        ["tcp://", "tls://", "udp://", "unix:", "unixgram:", "unixseq:", "mem:"];
     private static readonly SearchValues<char> AfterAuthority = SearchValues.Create("/?#\\");
 
     public static string SchemeOf(EndpointKind kind) => Schemes[(int)kind];
@@ -187,7 +188,8 @@ internal static class EndpointParser
         else if (path.Contains('\0'))
             refusal = new($"the {what} has a NUL character in it", "an abstract name is written @name");
         else if (bytes > UnixPathBytesMax)
-            refusal = new($"{what} is {bytes} bytes, limit 108 (107+NUL)", "use a shorter directory, e.g. /run or /tmp");
+            refusal = new($"{what} is {bytes} bytes, limit 108 (107+NUL)",
+                "use a shorter directory, e.g. /run or /tmp");
         else
             endpoint = new Endpoint(kind, path, 0);
         return endpoint is not null;

@@ -36,7 +36,8 @@ internal static class HostText
     public static Refusal RefuseV6(string text)
     {
         var percent = text.IndexOf('%');
-        return percent > 0 && AddressText.Read(text.AsSpan(0, percent)) is { AddressFamily: AddressFamily.InterNetworkV6 }
+        return percent > 0
+            && AddressText.Read(text.AsSpan(0, percent)) is { AddressFamily: AddressFamily.InterNetworkV6 }
             ? new($"there is no interface {Refusal.Show(text[(percent + 1)..])} on this machine",
                 "name one that `ip link` lists, or its number")
             : new($"{Refusal.Show(text)} is not an IPv6 address", "for example ::1 or fe80::1%lo");
@@ -46,13 +47,13 @@ internal static class HostText
     {
         var parts = text.Split('.');
         if (parts.FirstOrDefault(part => part.Length > 1 && part[0] == '0' && part.All(char.IsAsciiDigit)) is { } octal)
-            return new($"'{octal}' in {Refusal.Show(text)} has a leading zero, which some systems read as octal",
+            return new($"'{octal}' in {Refusal.Show(text)} has a leading zero, which some read as octal",
                 "write the address as four decimal numbers without leading zeros");
         return new($"{Refusal.Show(text)} is not an IPv4 address: that is four numbers 0 to 255 with dots between",
             "for example 127.0.0.1");
     }
 
-    /// <summary>A name whose last label is a number cannot be a name (RFC 1123), so it was meant as an address.</summary>
+    /// <summary>A name whose last label is a number cannot be a name (RFC 1123), so an address was meant.</summary>
     private static bool LooksNumeric(string text)
     {
         var trimmed = text.AsSpan().TrimEnd('.');

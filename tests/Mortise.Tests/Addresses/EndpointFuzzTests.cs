@@ -22,14 +22,15 @@ public sealed class EndpointFuzzTests
             Assert.Equal(made.GetHashCode(), read.GetHashCode());
             Assert.Equal(made.ToSocketEndPoint(), read.ToSocketEndPoint());
         }
-        Row.Observed("C04", "20,000 random endpoints (v4, v6, scoped, mapped, names, *, paths, abstract, mem) round-trip");
+        Row.Observed("C04", "20,000 random endpoints (v4, v6, scoped, names, *, paths, abstract, mem) round-trip");
     }
 
     [Fact]
     public void Garbage_is_refused_and_never_crashes_the_reader()
     {
         var random = new Random(7);
-        string[] seeds = ["tcp://127.0.0.1:9003", "udp://[fe80::1%lo]:80", "unix:@name", "*:9003", "http://a/b", "mem:x"];
+        string[] seeds =
+            ["tcp://127.0.0.1:9003", "udp://[fe80::1%lo]:80", "unix:@name", "*:9003", "http://a/b", "mem:x"];
         var accepted = 0;
         for (var round = 0; round < 50_000; round++)
         {
@@ -44,7 +45,8 @@ public sealed class EndpointFuzzTests
             }
             if (!Endpoint.TryParse(text.ToString(), out var read, out var error))
             {
-                Assert.Equal(error, Assert.Throws<InvalidSettingException>(() => Endpoint.Parse(text.ToString())).Message);
+                var thrown = Assert.Throws<InvalidSettingException>(() => Endpoint.Parse(text.ToString()));
+                Assert.Equal(error, thrown.Message);
                 Assert.DoesNotContain(error, c => char.IsControl(c) || c == '\u202e');
                 continue;
             }
