@@ -24,6 +24,8 @@ public sealed class AddressTextTests
     [InlineData(AddressFamily.InterNetworkV6, "1:2:3:4:5:6:7:8", ParseOutcome.Ok, "00010002000300040005000600070008")]
     [InlineData(AddressFamily.InterNetworkV6, "1:2:3:4:5:6:7", ParseOutcome.BadText, "")]
     [InlineData(AddressFamily.InterNetworkV6, "1:2:3:4:5:6:7:8:9", ParseOutcome.BadText, "")]
+    [InlineData(AddressFamily.InterNetworkV6, "1:2:3:4:5:6:7::8", ParseOutcome.BadText, "")]
+    [InlineData(AddressFamily.InterNetworkV6, "1:2:3:4:5:6:7:8::", ParseOutcome.BadText, "")]
     [InlineData(AddressFamily.InterNetworkV6, "1::2::3", ParseOutcome.BadText, "")]
     [InlineData(AddressFamily.InterNetworkV6, ":::", ParseOutcome.BadText, "")]
     [InlineData(AddressFamily.InterNetworkV6, "1:", ParseOutcome.BadText, "")]

@@ -120,6 +120,8 @@ public sealed class EndpointTests
         Assert.Equal("path is 109 bytes, limit 108 (107+NUL)", refused.Reason);
         var wide = Assert.Throws<InvalidSettingException>(() => Endpoint.Parse("unix:/" + new string('路', 36)));
         Assert.StartsWith("path is 109 bytes", wide.Reason, StringComparison.Ordinal);
+        Assert.False(Endpoint.TryParse("unix:" + longest + "x", out _, out _));
+        Assert.False(Endpoint.TryParse("unixgram:@" + new string('n', 108), out _, out _));
         Row.Observed("A05", refused.Reason);
         Row.Observed("C03", "107 bytes of path are accepted, 109 refused: " + refused.Reason);
     }
