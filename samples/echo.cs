@@ -1,0 +1,4 @@
+#:project ../src/Mortise/Mortise.csproj
+using Mortise;
+
+await SocketServer.RunAsync(args is [var at] ? at : ":7007", c => c.Input.CopyToAsync(c.Output, c.Closed));
