@@ -10,7 +10,7 @@ public static class Row
     private static readonly Lock Gate = new();
     private static readonly string? Ledger = Environment.GetEnvironmentVariable("MORTISE_ROWS_FILE");
 
-    /// <summary>Says what the test saw for one row; call it after the asserts, so that only a pass is recorded.</summary>
+    /// <summary>Says what the test saw for one row; call it after the asserts: only a pass is recorded.</summary>
     public static void Observed(string row, string observed, [CallerMemberName] string test = "",
         [CallerFilePath] string file = "")
     {
