@@ -3,6 +3,9 @@ namespace Mortise;
 /// <summary>How a client connects.</summary>
 public sealed class ClientOptions
 {
+    /// <summary>One for all clients, so that they share what it remembers.</summary>
+    private static readonly Resolver s_resolver = new();
+
     /// <summary>The most time for one connect, over all addresses of the name. Default 10 s.</summary>
     public TimeSpan ConnectTimeout { get; set; } = TimeSpan.FromSeconds(10);
 
@@ -18,6 +21,9 @@ public sealed class ClientOptions
 
     /// <summary>Called before each pause: the number of the failed try (from 1), its error, and the pause.</summary>
     public Action<int, ConnectException, TimeSpan>? OnRetry { get; set; }
+
+    /// <summary>Turns names into addresses.</summary>
+    public Resolver Resolver { get; set; } = s_resolver;
 
     /// <summary>What the kernel is told about the socket, and the local address to use.</summary>
     public TransportOptions Transport { get; } = new();

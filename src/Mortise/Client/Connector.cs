@@ -49,8 +49,8 @@ internal sealed class Connector(Transport transport, ClientOptions options)
     {
         if (endpoint.ToSocketEndPoint() is not null || endpoint.Kind == EndpointKind.Memory)
             return [Dialable(endpoint)];
-        var addresses = await Dns.GetHostAddressesAsync(endpoint.Host, cancellationToken).ConfigureAwait(false);
-        return [.. addresses.Select(endpoint.WithAddress)];
+        var entry = await options.Resolver.ResolveAsync(endpoint.Host, cancellationToken).ConfigureAwait(false);
+        return [.. AddressOrder.Interleave(entry.Addresses).Select(endpoint.WithAddress)];
     }
 
     /// <summary>A wildcard is an address to listen on; dialling it means this machine.</summary>
