@@ -94,14 +94,7 @@ public abstract partial class Framing : IEquatable<Framing>
     {
         if (TryRead(ref buffer, ref scan, out payload))
             return true;
-        if (!scan.Begun)
-            return false;
-        if (!MayEndWithStream(scan))
-            throw Truncated(buffer, scan);
-        payload = buffer;
-        buffer = buffer.Slice(buffer.End);
-        scan = default;
-        return true;
+        return scan.Begun ? throw Truncated(buffer, scan) : false;
     }
 
     /// <summary>
@@ -162,9 +155,6 @@ public abstract partial class Framing : IEquatable<Framing>
 
     /// <summary>Writes the frame of a payload that is not longer than the maximum; decides before it writes.</summary>
     private protected abstract void WriteFrame(ReadOnlySpan<byte> payload, IBufferWriter<byte> output);
-
-    /// <summary>Whether the begun frame is whole if nothing more comes.</summary>
-    private protected virtual bool MayEndWithStream(in FrameScan scan) => false;
 
     /// <summary>Head, payload and tail in one piece of output where they are small.</summary>
     private static void Put(IBufferWriter<byte> output, ReadOnlySpan<byte> head, ReadOnlySpan<byte> payload,

@@ -12,7 +12,7 @@ public abstract partial class Framing
     /// |&lt;- strip bytes -&gt;|&lt;------------------- payload ------------------&gt;|
     /// </code>
     /// Both directions are this picture. Writing fills the length field in, and the stripped bytes before it with
-    /// zeros; what the payload holds in the place of the field does not matter.
+    /// zeros; where the payload holds the field, its bytes there must be zero or right.
     /// </summary>
     private sealed class LengthRule : Framing
     {
@@ -119,7 +119,12 @@ public abstract partial class Framing
             head = head[..header];
             head[.._strip].Clear();
             payload[..kept].CopyTo(head[_strip..]);
-            _field.Write(FieldValue((long)_strip + payload.Length - header), head[_off..]);
+            var value = FieldValue((long)_strip + payload.Length - header);
+            _field.Write(value, head[_off..]);
+            var given = payload[Math.Max(0, _off - _strip)..kept];
+            if (given.IndexOfAnyExcept((byte)0) >= 0 && !given.SequenceEqual(head[Math.Max(_off, _strip)..]))
+                throw Invalid($"the length field in the payload to write is not {value}, the frame's length field",
+                    "leave its bytes zero and they are filled in");
             Put(output, head, payload[kept..], []);
         }
 

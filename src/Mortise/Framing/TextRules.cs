@@ -69,6 +69,7 @@ public abstract partial class Framing
     /// <summary>
     /// One JSON value is one frame; blanks may stand between values, and a line feed is written after each. The scanner
     /// only finds the end: brackets match, strings and escapes are respected; whether the rest is JSON, the codec says.
+    /// A number or word ends with the byte after it: at the end of the stream 12 may be the begin of 123 (RFC 7464).
     /// </summary>
     private sealed class JsonRule(long max) : Framing(max)
     {
@@ -85,8 +86,6 @@ public abstract partial class Framing
         public override Framing WithMax(long frameBytesMax) => new JsonRule(CheckedMax(ToString(), frameBytesMax));
 
         public override string ToString() => "json" + MaxText;
-
-        private protected override bool MayEndWithStream(in FrameScan scan) => scan.State == Word;
 
         private protected override bool Measure(ref ReadOnlySequence<byte> buffer, ref FrameScan scan, out FrameCut cut)
         {
@@ -185,7 +184,7 @@ public abstract partial class Framing
             }
             if (!WordBytes.Contains(b) || b is >= (byte)'A' and <= (byte)'Z' or (byte)'+' or (byte)'.')
                 throw Invalid($"0x{b:X2} begins no JSON value",
-                    Stranger(span[i..]) ?? (b == 0xEF ? "leave out the byte order mark" : null));
+                    Stranger(span[i..]) ?? (b == 0xEF ? "leave out the byte order mark" : "the peer does not speak JSON?"));
             scan.State = Word;
         }
 

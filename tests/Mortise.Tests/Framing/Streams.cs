@@ -1,4 +1,5 @@
 using System.Buffers;
+using Mortise.Testing;
 using Xunit;
 
 namespace Mortise.Tests.FramingRoom;
@@ -12,7 +13,9 @@ internal sealed record Received(List<byte[]> Frames, CloseReason End, FrameExcep
 /// <summary>Streams and the ways they can be cut: the tests' stand-in for a network.</summary>
 internal static class Streams
 {
-    /// <summary>Receives <paramref name="bytes"/> in the given reads, as a connection would, to the end of the stream.</summary>
+    /// <summary>
+    /// Receives <paramref name="bytes"/> in the given reads, as a connection would, to the end of the stream.
+    /// </summary>
     public static Received Receive(Framing rule, byte[] bytes, IEnumerable<int> readBytes, int segmentBytes = int.MaxValue)
     {
         var frames = new List<byte[]>();
@@ -54,17 +57,9 @@ internal static class Streams
         }
     }
 
-    /// <summary>The bytes as a sequence of segments of a size; a single one where it is larger than the bytes.</summary>
-    public static ReadOnlySequence<byte> Segments(ReadOnlyMemory<byte> bytes, int segmentBytes)
-    {
-        if (bytes.Length <= segmentBytes)
-            return new ReadOnlySequence<byte>(bytes);
-        var first = new Segment(bytes[..segmentBytes], 0);
-        var last = first;
-        for (var at = segmentBytes; at < bytes.Length; at += segmentBytes)
-            last = last.Append(bytes.Slice(at, Math.Min(segmentBytes, bytes.Length - at)));
-        return new ReadOnlySequence<byte>(first, 0, last, last.Memory.Length);
-    }
+    /// <summary>The bytes in segments of one size.</summary>
+    private static ReadOnlySequence<byte> Segments(ReadOnlyMemory<byte> bytes, int segmentBytes) =>
+        SegmentedBytes.Create(bytes, Enumerable.Repeat(segmentBytes, bytes.Length / segmentBytes));
 
     public static byte[] Written(Framing rule, params byte[][] payloads)
     {
@@ -72,21 +67,5 @@ internal static class Streams
         foreach (var payload in payloads)
             rule.Write(payload, output);
         return output.WrittenSpan.ToArray();
-    }
-
-    private sealed class Segment : ReadOnlySequenceSegment<byte>
-    {
-        public Segment(ReadOnlyMemory<byte> memory, long runningIndex)
-        {
-            Memory = memory;
-            RunningIndex = runningIndex;
-        }
-
-        public Segment Append(ReadOnlyMemory<byte> memory)
-        {
-            var next = new Segment(memory, RunningIndex + Memory.Length);
-            Next = next;
-            return next;
-        }
     }
 }

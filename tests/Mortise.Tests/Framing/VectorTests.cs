@@ -3,7 +3,9 @@ using Xunit;
 
 namespace Mortise.Tests.FramingRoom;
 
-/// <summary>Bytes as other projects' documents print them: the wire on the left, what is delivered on the right.</summary>
+/// <summary>
+/// Bytes as other projects' documents print them: the wire on the left, what is delivered on the right.
+/// </summary>
 public sealed class VectorTests
 {
     /// <summary>Netty, LengthFieldBasedFrameDecoder, its seven worked examples in order.</summary>
@@ -97,7 +99,7 @@ public sealed class VectorTests
     [Fact]
     public void Json_values_follow_one_another_with_or_without_blanks()
     {
-        var wire = """ {"a":"}\"\\"}[1,[2]] "x" 12 true{}null"""u8.ToArray();
+        var wire = """ {"a":"}\"\\"}[1,[2]] "x" 12 true{}null """u8.ToArray();
         string[] frames = ["""{"a":"}\"\\"}""", "[1,[2]]", "\"x\"", "12", "true", "{}", "null"];
         foreach (var read in (int[])[1, 2, 3, 7, wire.Length])
             Assert.Equal(frames, Streams.Receive(Framing.Parse("json"), wire, Enumerable.Repeat(read, wire.Length), read)
