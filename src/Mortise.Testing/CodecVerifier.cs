@@ -47,7 +47,8 @@ public static class CodecVerifier
         ArgumentOutOfRangeException.ThrowIfZero(messages.Count, nameof(messages));
         var run = new Verification<T>(codec, messages, same ?? ((a, b) => Same(codec, a, b)), seed);
         run.Reads("one read", [run.TotalBytes], []);
-        run.Reads("reads and segments of 1 byte", Enumerable.Repeat(1, run.TotalBytes), Enumerable.Repeat(1, run.TotalBytes));
+        var single = Enumerable.Repeat(1, run.TotalBytes);
+        run.Reads("reads and segments of 1 byte", single, single);
         for (var cut = 1; cut <= Math.Min(CutsMax, run.TotalBytes); cut++)
         {
             run.Reads($"cut at byte {cut}", [cut, run.TotalBytes - cut], [cut / 2, cut - cut / 2]);

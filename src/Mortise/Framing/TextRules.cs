@@ -184,7 +184,7 @@ public abstract partial class Framing
             }
             if (!WordBytes.Contains(b) || b is >= (byte)'A' and <= (byte)'Z' or (byte)'+' or (byte)'.')
                 throw Invalid($"0x{b:X2} begins no JSON value",
-                    Stranger(span[i..]) ?? (b == 0xEF ? "leave out the byte order mark" : "the peer does not speak JSON?"));
+                    Stranger(span[i..]) ?? (b == 0xEF ? "leave out the byte order mark" : "the peer speaks no JSON?"));
             scan.State = Word;
         }
 

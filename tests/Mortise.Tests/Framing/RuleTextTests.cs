@@ -110,7 +110,8 @@ public sealed class RuleTextTests
             Streams.Receive(rule, [2, 0x6B, 1, 3, 0x61, 0x62], [1, 1, 1, 1, 1, 1], 1).Text);
         Assert.Equal([2, 0x6B], Streams.Written(rule, [2, 0x6B]));
         Assert.Throws<FrameException>(() => Streams.Written(rule, [3, 0x6B]));
-        Assert.Equal("a length of 0 does not count itself (rule custom:counted)", Streams.Receive(rule, 0).Failure!.Reason);
+        Assert.Equal("a length of 0 does not count itself (rule custom:counted)",
+            Streams.Receive(rule, 0).Failure!.Reason);
         Assert.Equal(CloseReason.FrameTooLong, Streams.Receive(rule, 101, 1).End);
         Assert.Equal(CloseReason.UnexpectedEof, Streams.Receive(rule, 5, 1).End);
         Assert.Equal(rule, Framing.Custom("counted", Measure, 100));

@@ -16,7 +16,8 @@ internal static class Streams
     /// <summary>
     /// Receives <paramref name="bytes"/> in the given reads, as a connection would, to the end of the stream.
     /// </summary>
-    public static Received Receive(Framing rule, byte[] bytes, IEnumerable<int> readBytes, int segmentBytes = int.MaxValue)
+    public static Received Receive(Framing rule, byte[] bytes, IEnumerable<int> readBytes,
+        int segmentBytes = int.MaxValue)
     {
         var frames = new List<byte[]>();
         var scan = default(FrameScan);
