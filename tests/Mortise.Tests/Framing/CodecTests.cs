@@ -58,8 +58,8 @@ public sealed class CodecTests
             var lines = new[] { "你好，世界", "𝄞 is four bytes", "naïve" };
             CodecVerifier.VerifyEverySplit(Codec.Lines(encoding: encoding), lines);
             CodecVerifier.VerifyEverySplit(Framing.Parse("len:2").Text(encoding), lines);
-            Row.Observed("I25", $"{encoding.WebName}: {string.Join(" / ", lines)} cut at every byte decode unharmed, as "
-                + "lines and by length");
+            Row.Observed("I25", $"{encoding.WebName}: {string.Join(" / ", lines)} cut at every byte decode unharmed, "
+                + "as lines and by length");
         }
         var gb = Codec.Lines(encoding: Encoding.GetEncoding("gb18030"));
         Assert.Equal("C4E3BAC30A", Convert.ToHexString(Written(gb, "你好")));

@@ -148,7 +148,8 @@ public sealed class LimitTests
         foreach (var (text, payload) in new[] { ("line", "a\nb"), ("delim:'ab'", "xaby"), ("delim:'abab'", "ab"),
             ("fixed:4", "abc"), ("fixed:4,pad=0", "ab\0"), ("fixed:4,pad=0", "abcde"), ("len:1,max=3", "abcd"),
             ("len:4,off=1", "abcd"), ("len:2,adj=3,strip=2", "ab"), ("mqtt", "\x30\x05hi"), ("json", "{"),
-            ("json", "1 2"), ("json", " 1"), ("delim:00,keep", "ab"), ("delim:00,keep", "a\0b\0"), ("netstring,max=1", "ab") })
+            ("json", "1 2"), ("json", " 1"), ("delim:00,keep", "ab"), ("delim:00,keep", "a\0b\0"),
+            ("netstring,max=1", "ab") })
         {
             var output = new ArrayBufferWriter<byte>();
             var failure = Assert.Throws<FrameException>(() =>
@@ -156,7 +157,7 @@ public sealed class LimitTests
             Assert.Equal(0, output.WrittenCount);
             Assert.NotNull(failure.Hint);
         }
-        Row.Observed("N10", "payloads that hold the delimiter, have the wrong size or a wrong header are refused before "
-            + "a byte is written");
+        Row.Observed("N10", "payloads that hold the delimiter, have the wrong size or a wrong header are refused "
+            + "before a byte is written");
     }
 }

@@ -13,7 +13,7 @@ public sealed class SeedMistakeTests
         Assert.Equal(["hi"], await Handled("line", "h", "i\n"));
         Assert.Equal(["hi", "hi", "ho"], await Handled("line", "hi\nhi\nho\n"));
         Row.Observed("Z13", "h then i␊ is one message hi; hi␊hi␊ho␊ in one receive is three");
-        Row.Observed("N03", "h, i␊ and hi␊hi␊ho␊ go through a Pipe; the handler sees hi, hi, hi, ho: whole frames only");
+        Row.Observed("N03", "h, i␊ and hi␊hi␊ho␊ go through a Pipe; the handler sees hi, hi, hi, ho: whole ones");
     }
 
     [Fact]
@@ -36,8 +36,8 @@ public sealed class SeedMistakeTests
         Assert.Equal(["hello", "end"], received.Frames.Select(Encoding.ASCII.GetString));
         var lines = Streams.Receive(Framing.Parse("line"), "Client!\nend\n"u8.ToArray());
         Assert.Equal(["Client!", "end"], lines.Frames.Select(Encoding.ASCII.GetString));
-        Row.Observed("L08", "fixed:1024,pad=0 (preset game-seed): hello and end are two blocks of 1024 bytes padded with NUL "
-            + "and come back without it; line is the framed mode; block size, pad byte and end flag are options");
+        Row.Observed("L08", "fixed:1024,pad=0 (preset game-seed): hello and end are two blocks of 1024 bytes padded with "
+            + "NUL and come back without it; line is the framed mode; block size, pad byte and end flag are options");
     }
 
     private static async Task<List<string>> Handled(string rule, params string[] writes)
