@@ -11,5 +11,5 @@ await using var session = await SocketClient.ConnectAsync(args is [var at] ? at 
 while (Console.ReadLine() is { } line)
 {
     await session.SendAsync(line);
-    Console.WriteLine(await session.ReceiveOneAsync());
+    Console.WriteLine(await session.ReceiveAsync());
 }

@@ -23,7 +23,7 @@ if (args is not [var name, var a, var b, ..] || !long.TryParse(a, out var left) 
 
 await using var server = await SocketClient.ConnectAsync(args.ElementAtOrDefault(3) ?? At, codec);
 await server.SendAsync(new Call(name, left, right));
-var answer = await server.ReceiveOneAsync();
+var answer = await server.ReceiveAsync();
 Console.WriteLine(answer.Error ?? $"{answer.Result}");
 return answer.Error is null ? 0 : 1;
 

@@ -7,7 +7,7 @@ namespace Mortise;
 /// <code>
 /// await using var s = await SocketClient.ConnectAsync(":7007", Codec.Lines());
 /// await s.SendAsync("hello");
-/// Console.WriteLine(await s.ReceiveOneAsync());
+/// Console.WriteLine(await s.ReceiveAsync());
 /// </code>
 /// </example>
 public static class SocketClient

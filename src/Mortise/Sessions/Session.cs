@@ -90,7 +90,7 @@ public sealed class Session<T> : IAsyncDisposable
     }
 
     /// <summary>Waits for the next message; false at the end of the stream.</summary>
-    internal async ValueTask<(bool Some, T Message)> ReceiveAsync(CancellationToken cancellationToken)
+    internal async ValueTask<(bool Some, T Message)> TryReceiveAsync(CancellationToken cancellationToken)
     {
         T message;
         while (!_reader.TryNext(out message))
@@ -105,9 +105,9 @@ public sealed class Session<T> : IAsyncDisposable
     /// <summary>Waits for one message.</summary>
     /// <exception cref="FrameException">The stream ended or broke the framing rule.</exception>
     /// <exception cref="ConnectionException">The connection was reset or aborted.</exception>
-    public async ValueTask<T> ReceiveOneAsync(CancellationToken cancellationToken = default)
+    public async ValueTask<T> ReceiveAsync(CancellationToken cancellationToken = default)
     {
-        var (some, message) = await ReceiveAsync(cancellationToken).ConfigureAwait(false);
+        var (some, message) = await TryReceiveAsync(cancellationToken).ConfigureAwait(false);
         return some ? message : throw new FrameException(Mortise.CloseReason.UnexpectedEof,
             "the peer closed before it sent a message", "check the peer's log: it finished without an answer");
     }
@@ -154,7 +154,7 @@ public sealed class Session<T> : IAsyncDisposable
 
     private async IAsyncEnumerable<T> ReadAllAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
-        while (await ReceiveAsync(cancellationToken).ConfigureAwait(false) is (true, var message))
+        while (await TryReceiveAsync(cancellationToken).ConfigureAwait(false) is (true, var message))
             yield return message;
     }
 
