@@ -91,6 +91,22 @@ public sealed class Resolver
             addresses.Length > 0 ? addresses : Loopback(), null, "interfaces"));
     }
 
+    /// <summary>
+    /// Where clients reach a listening endpoint: for <c>*</c>, <c>0.0.0.0</c> and <c>[::]</c> one endpoint for each of
+    /// this machine's addresses of that family, loopback last; any other endpoint is its own answer.
+    /// </summary>
+    public async Task<IReadOnlyList<Endpoint>> ReachableAsync(Endpoint listening,
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(listening);
+        if (!listening.IsWildcard)
+            return [listening];
+        var self = await SelfAsync(cancellationToken).ConfigureAwait(false);
+        return [.. self.Addresses
+            .Where(own => listening.IsDualStack || own.AddressFamily == listening.Address!.AddressFamily)
+            .Select(listening.WithAddress)];
+    }
+
     /// <summary>The port of a service: getservbyname(3), with a few names built in where there is no file.</summary>
     /// <exception cref="ResolveException">NO_DATA: no service has that name with that protocol.</exception>
     public async Task<ServiceEntry> ServicePortAsync(string name, string protocol = "tcp",
@@ -152,8 +168,6 @@ public sealed class Resolver
     {
         if (options.DnsServer is { } server)
             return ResolvConf.Empty with { Servers = [server] };
-        return OperatingSystem.IsWindows()
-            ? ResolvConf.Empty
-            : await SystemFiles.ResolvConfAsync("/etc/resolv.conf", cancellationToken).ConfigureAwait(false);
+        return await SystemFiles.ResolvConfAsync(options.ResolvConfFile, cancellationToken).ConfigureAwait(false);
     }
 }

@@ -17,7 +17,13 @@ public sealed record ResolverOptions
         : "/etc/services";
 
     /// <summary>
-    /// The one recursive server to ask. Null asks those of /etc/resolv.conf, and where there are none, the system.
+    /// The servers and search domains, see resolv.conf(5). A port is written as OpenBSD does, <c>[127.0.0.1]:5353</c>.
+    /// Without a server in it (or on Windows) the system's own resolver is asked.
+    /// </summary>
+    public string ResolvConfFile { get; init; } = "/etc/resolv.conf";
+
+    /// <summary>
+    /// The one recursive server to ask, without search domains; null asks those of <see cref="ResolvConfFile"/>.
     /// </summary>
     public IPEndPoint? DnsServer { get; init; }
 

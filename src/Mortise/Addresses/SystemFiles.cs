@@ -49,9 +49,8 @@ internal static class SystemFiles
         var dots = 1;
         foreach (var words in await WordsAsync(path, cancellationToken).ConfigureAwait(false))
         {
-            if (words is ["nameserver", var text, ..] && servers.Count < ServersMax
-                && AddressText.Read(text) is { } address)
-                servers.Add(new(address, 53));
+            if (words is ["nameserver", var text, ..] && servers.Count < ServersMax && Server(text) is { } server)
+                servers.Add(server);
             else if (words is ["search" or "domain", ..])
                 search = [.. words[1..].Select(suffix => suffix.Trim('.')).Where(s => HostText.NameFault(s) is null)];
             else if (words is ["options", ..] && words.LastOrDefault(IsDots) is { } option)
@@ -61,6 +60,16 @@ internal static class SystemFiles
 
         static bool IsDots(string word) => word.StartsWith("ndots:", StringComparison.Ordinal)
             && word.Length is 7 or 8 && !word.AsSpan(6).ContainsAnyExceptInRange('0', '9');
+    }
+
+    private static IPEndPoint? Server(string text)
+    {
+        var end = text.StartsWith('[') ? text.IndexOf("]:", StringComparison.Ordinal) : -1;
+        var port = (ushort)53;
+        if (end > 0
+            && !ushort.TryParse(text.AsSpan(end + 2), NumberStyles.None, CultureInfo.InvariantCulture, out port))
+            return null;
+        return AddressText.Read(end > 0 ? text.AsSpan(1, end - 1) : text) is { } address ? new(address, port) : null;
     }
 
     public static async Task<ServiceEntry?> ServiceAsync(string path, string name, string protocol,

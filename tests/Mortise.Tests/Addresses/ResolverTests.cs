@@ -131,6 +131,33 @@ public sealed class ResolverTests : IDisposable
         Row.Observed("Z31", $"the whole host name, {self.Name.Length} characters: {self.Name}");
     }
 
+    [Theory]
+    [InlineData("tcp://*:0")]
+    [InlineData("tcp://0.0.0.0:0")]
+    [InlineData("tcp://[::]:0")]
+    public async Task A_wildcard_is_reached_at_each_address_that_is_listed(string text)
+    {
+        Assert.SkipUnless(Socket.OSSupportsIPv6, "no IPv6 here");
+        var wildcard = Endpoint.Parse(text);
+        using var listener = new Socket(wildcard.Address!.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        if (listener.AddressFamily == AddressFamily.InterNetworkV6)
+            listener.DualMode = wildcard.IsDualStack;
+        listener.Bind(wildcard.ToSocketEndPoint()!);
+        listener.Listen();
+        var listed = await new Resolver().ReachableAsync(wildcard.WithPort(((IPEndPoint)listener.LocalEndPoint!).Port));
+        Assert.NotEmpty(listed);
+        foreach (var endpoint in listed)
+        {
+            Assert.False(endpoint.IsWildcard);
+            using var client = new Socket(endpoint.Address!.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+            await client.ConnectAsync(endpoint.ToSocketEndPoint()!).WaitAsync(TimeSpan.FromSeconds(10));
+            using var accepted = await listener.AcceptAsync();
+            Assert.Equal(Endpoint.From(EndpointKind.Tcp, client.LocalEndPoint),
+                Endpoint.From(EndpointKind.Tcp, accepted.RemoteEndPoint));
+        }
+        Row.Observed("C10", $"{text} is reached at {string.Join(", ", listed.Select(endpoint => endpoint.Authority))}");
+    }
+
     [Fact]
     public async Task A_service_name_gives_a_port_with_or_without_the_file()
     {
@@ -144,6 +171,50 @@ public sealed class ResolverTests : IDisposable
         Assert.Equal(9003, (await own.ServicePortAsync("spiel")).Port);
         Assert.Equal(8080, (await own.ServicePortAsync("http")).Port);
         Row.Observed("D07", "http is " + await new Resolver().ServicePortAsync("http"));
+    }
+
+    [Fact]
+    public async Task A_short_name_is_tried_under_the_search_domains_first_and_the_next_server_steps_in()
+    {
+        await using var failing = new LoopbackDns { Answer = ask => [new DnsReplyBytes(ask, code: 2).ToArray()] };
+        await using var dns = new LoopbackDns();
+        dns.Add("db.prod.example", A, "10.0.0.1").Add("www.example", A, "10.0.0.2");
+        var resolver = Configured($"# ours\nnameserver [{failing.Address.Address}]:{failing.Address.Port}\n"
+            + $"nameserver nonsense\nnameserver [{dns.Address.Address}]:{dns.Address.Port}\n"
+            + "search test.example prod.example.\noptions timeout:1 ndots:1\n");
+        Assert.Equal("db.prod.example", (await resolver.ResolveAsync("db")).Name);
+        string[] asked = ["db.test.example", "db.prod.example"];
+        Assert.Equal(asked, dns.Asked.Select(ask => ask.Name).Distinct());
+        dns.Asked.Clear();
+        Assert.Equal("www.example", (await resolver.ResolveAsync("www.example")).Name);
+        Assert.All(dns.Asked, ask => Assert.Equal("www.example", ask.Name));
+        dns.Asked.Clear();
+        var error = await Assert.ThrowsAsync<ResolveException>(() => resolver.ResolveAsync("db."));
+        Assert.Equal(("HOST_NOT_FOUND", "db"), (error.Symbol, error.Endpoint));
+        Assert.All(dns.Asked, ask => Assert.Equal("db", ask.Name));
+    }
+
+    [Fact]
+    public async Task Without_a_server_the_system_is_asked()
+    {
+        var resolver = Configured("# no server\nnameserver [127.0.0.1]:99999\n");
+        try
+        {
+            var host = await resolver.ResolveAsync(Dns.GetHostName());
+            Assert.Equal("system", host.Source);
+            Assert.NotEmpty(host.Addresses);
+        }
+        catch (ResolveException unknown)
+        {
+            // Not every machine knows its own name; but then it is the system that says so.
+            Assert.Contains("the system", unknown.Reason, StringComparison.Ordinal);
+        }
+    }
+
+    private Resolver Configured(string resolvConf)
+    {
+        File.WriteAllText(hosts, resolvConf);
+        return new(new() { HostsFile = "/nonexistent/hosts", ResolvConfFile = hosts });
     }
 
     [Fact]
