@@ -116,7 +116,7 @@ internal static class HostLookup
             .DistinctBy(record => record.Owner).ToDictionary(record => record.Owner);
         while (aliases.TryGetValue(walked[^1], out var alias))
         {
-            if (walked.Contains(alias.Target) || walked.Count > ChainLinksMax)
+            if (walked.Count > ChainLinksMax)
             {
                 throw new ResolveException(name, "TRY_AGAIN",
                     $"its CNAME records go in a circle or on for too long, says {Source(servers)}",
