@@ -16,9 +16,9 @@ internal static class ServerGauges
         counters.Probe(Metrics.FramesReceived, () => watch.Live.Sum(c => c.FramesReceived));
         counters.Probe(Metrics.BytesHeld, () => watch.Live.Sum(c => c.BytesHeld + c.BytesQueued));
         counters.Probe(Metrics.SendQueueBytes, () => watch.Live.Sum(c => c.BytesQueued));
-        counters.Probe(Metrics.BuffersOutstanding, () => BlockPool.Shared.Outstanding);
         counters.Probe(Metrics.AcceptQueueLength, () => listeners.Sum(l => Math.Max(0L, l.AcceptQueueLength)));
-        counters.Probe(Metrics.ListenOverflows, ListenOverflows);
+        MortiseMeter.Probe(Metrics.BuffersOutstanding, () => BlockPool.Shared.Outstanding);
+        MortiseMeter.Probe(Metrics.ListenOverflows, ListenOverflows);
     }
 
     /// <summary>

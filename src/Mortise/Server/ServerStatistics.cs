@@ -35,10 +35,4 @@ public sealed class ServerStatistics
 
     /// <summary>Connections that ended for <paramref name="reason"/>.</summary>
     public long Closed(CloseReason reason) => _counts[reason];
-
-    /// <summary>Every metric in Prometheus' text format 0.0.4.</summary>
-    public string ToPrometheus() => MetricsText.Prometheus(Metrics.Samples(_counts));
-
-    /// <summary>Every metric as one JSON object.</summary>
-    public string ToJson() => MetricsText.Json(Metrics.Samples(_counts));
 }

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Mortise.Telemetry;
 
 namespace Mortise;
 
@@ -15,6 +16,12 @@ public static class MortiseTelemetry
 
     /// <summary>The name of the <see cref="ActivitySource"/>: one activity for each connection.</summary>
     public const string ActivitySourceName = "Mortise";
+
+    /// <summary>The metrics of all servers of this process in Prometheus' text format 0.0.4.</summary>
+    public static string ToPrometheus() => MetricsText.Prometheus(Metrics.Samples(MortiseMeter.Totals()));
+
+    /// <summary>The metrics of all servers of this process as one JSON object.</summary>
+    public static string ToJson() => MetricsText.Json(Metrics.Samples(MortiseMeter.Totals()));
 
     internal static readonly string? Version = typeof(MortiseTelemetry).Assembly.GetName().Version?.ToString(3);
 

@@ -4,23 +4,16 @@ using System.Diagnostics;
 namespace Mortise.Telemetry;
 
 /// <summary>
-/// What one server counts. Safe from any thread, without locks. Bytes and frames, which change most, go to a
-/// <see cref="Traffic"/> that few connections share. Live servers are summed by <see cref="MortiseMeter"/>; disposing
-/// takes this one out and keeps what it counted.
+/// What one server counts. Safe from any thread, without locks. Bytes and frames, which change most, are counted by each
+/// connection alone and read through <see cref="Probe"/>. Live servers are summed by <see cref="MortiseMeter"/>;
+/// disposing takes this one out and keeps what it counted.
 /// </summary>
 internal sealed class ServerCounters : IDisposable
 {
     private readonly long[] cells = new long[Metrics.CellCount];
-    private readonly Traffic[] shards = new Traffic[Math.Min(64, Environment.ProcessorCount)];
     private readonly ConcurrentDictionary<Metric, Func<long>> probes = new();
-    private int nextShard;
 
-    public ServerCounters()
-    {
-        for (var i = 0; i < shards.Length; i++)
-            shards[i] = new();
-        MortiseMeter.Register(this);
-    }
+    public ServerCounters() => MortiseMeter.Register(this);
 
     /// <summary>Connections open now.</summary>
     public long ConnectionsCurrent => Volatile.Read(ref cells[Metrics.ConnectionsCurrent.FirstCell]);
@@ -60,21 +53,12 @@ internal sealed class ServerCounters : IDisposable
     /// <summary>Reads a metric from elsewhere when a snapshot is taken; the function must not throw or block.</summary>
     public void Probe(Metric metric, Func<long> read) => probes[metric] = read;
 
-    /// <summary>The counter of bytes and frames for a new connection, or for all of one event loop.</summary>
-    public Traffic NextTraffic() => shards[(uint)Interlocked.Increment(ref nextShard) % (uint)shards.Length];
-
     /// <summary>All values at this moment (each is exact; together they may be a moment apart).</summary>
     public CounterSnapshot Snapshot()
     {
         var copy = new long[cells.Length];
         for (var i = 0; i < copy.Length; i++)
             copy[i] = Volatile.Read(ref cells[i]);
-        foreach (var shard in shards)
-        {
-            copy[Metrics.BytesReceived.FirstCell] += shard.BytesReceived;
-            copy[Metrics.BytesSent.FirstCell] += shard.BytesSent;
-            copy[Metrics.FramesReceived.FirstCell] += shard.FramesReceived;
-        }
         foreach (var (metric, read) in probes)
             copy[metric.FirstCell] += read();
         return new(copy);

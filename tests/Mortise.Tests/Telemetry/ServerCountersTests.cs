@@ -50,20 +50,10 @@ public sealed class ServerCountersTests
         Assert.Equal((1, 3), (seen.Sum(Metrics.Rejected), seen.Sum(Metrics.Dropped)));
     }
 
-    [Theory]
-    [InlineData("bytes_received_total")]
-    [InlineData("bytes_sent_total")]
-    [InlineData("frames_received_total")]
-    public void Nothing_is_lost_when_many_threads_count_at_once(string name)
+    [Fact]
+    public void Nothing_is_lost_when_many_threads_count_at_once()
     {
         using var counters = new ServerCounters();
-        var shared = counters.NextTraffic();
-        Action<long> count = name switch
-        {
-            "bytes_received_total" => shared.Received,
-            "bytes_sent_total" => shared.Sent,
-            _ => shared.ReceivedFrames,
-        };
         // By the clock, not by a number: a short loop on a busy machine never meets the other one.
         var clock = Stopwatch.StartNew();
         var expected = 0L;
@@ -72,12 +62,12 @@ public sealed class ServerCountersTests
             var own = 0L;
             for (; clock.ElapsedMilliseconds < 100; own += 100)
                 for (var i = 0; i < 100; i++)
-                    count(1);
+                    counters.Add(Metrics.BytesReceived, 1);
             Interlocked.Add(ref expected, own);
         })).ToList();
         threads.ForEach(thread => thread.Start());
         Assert.All(threads, thread => Assert.True(thread.Join(TimeSpan.FromSeconds(30))));
-        Assert.Equal(expected, counters.Snapshot()[Metrics.All.Single(metric => metric.Name == name)]);
+        Assert.Equal(expected, counters.Snapshot()[Metrics.BytesReceived]);
         Assert.True(expected > 0);
     }
 
