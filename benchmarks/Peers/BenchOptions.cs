@@ -19,7 +19,8 @@ internal sealed record LoadShape(int Connections, int Bytes, int InFlight)
 internal sealed class BenchOptions
 {
     public const string Usage = """
-        bench [--quick] [--assert] [--rounds N] [--seconds S] [--warm S] [--cpu N] [--only a,b] [--loads CxBxI,…] [--seed N]
+        bench [--quick] [--assert] [--rounds N] [--seconds S] [--warm S] [--cpu N] [--seed N]
+              [--only SERVER,…] [--loads CONNECTIONSxBYTESxINFLIGHT,…]
           --quick    one short round of the two required loads; writes no file
           --assert   exit 1 when Managed needs more than 1.10 times the CPU of 'socket', or not less than 'kestrel'
         """;
@@ -28,7 +29,7 @@ internal sealed class BenchOptions
 
     public double MeasureSeconds { get; private set; } = 1.0;
 
-    public double WarmSeconds { get; private set; } = 1.5;
+    public double WarmSeconds { get; private set; } = 2.0;
 
     /// <summary>Server and load share it, so that the distance of two processors is no part of the result.</summary>
     public int Cpu { get; private set; } = Environment.ProcessorCount - 1;
@@ -41,7 +42,8 @@ internal sealed class BenchOptions
 
     public string[] Servers { get; private set; } = EchoServers.Kinds;
 
-    public LoadShape[] Loads { get; private set; } = [new(64, 64, 1), new(64, 16384, 1), new(1000, 64, 1), new(64, 64, 16)];
+    public LoadShape[] Loads { get; private set; } =
+        [new(64, 64, 1), new(64, 16 * 1024, 1), new(1000, 64, 1), new(64, 64, 16)];
 
     /// <exception cref="FormatException">An unknown option, or a value that is none.</exception>
     public static BenchOptions Parse(string[] args)

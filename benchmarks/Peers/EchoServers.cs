@@ -8,13 +8,13 @@ using Microsoft.Extensions.Logging;
 
 namespace Mortise.Peers;
 
-/// <summary>The contestants: each echoes on 127.0.0.1, as its own users would write it, and runs until it is killed.</summary>
+/// <summary>The contestants: each echoes on 127.0.0.1, as its users would write it, until it is killed.</summary>
 internal static class EchoServers
 {
     /// <summary>Order of the table; the first is compared, "socket" is the measure.</summary>
     public static readonly string[] Kinds = ["mortise", "socket", "socket-buffered", "kestrel"];
 
-    /// <summary>Room for the largest message of the loads in one receive, so that no contestant pays for a second.</summary>
+    /// <summary>Room for the largest message of the loads, so that one receive is enough.</summary>
     private const int BufferBytes = 32 * 1024;
 
     public static async Task<int> RunAsync(string kind, int port)

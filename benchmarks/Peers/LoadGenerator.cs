@@ -4,7 +4,8 @@ using System.Globalization;
 namespace Mortise.Peers;
 
 /// <summary>What one run of the load saw.</summary>
-internal sealed record LoadResult(long Messages, double Seconds, double ServerCpuNs, double LoadCpuNs, double P50Ns, double P99Ns)
+internal sealed record LoadResult(
+    long Messages, double Seconds, double ServerCpuNs, double LoadCpuNs, double P50Ns, double P99Ns)
 {
     public double MicrosecondsPerMessage => ServerCpuNs / 1000 / Messages;
 
@@ -37,7 +38,7 @@ internal sealed class LoadGenerator
         {
             var error = load.StandardError.ReadToEndAsync();
             using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(
-                options.WarmSeconds + options.MeasureSeconds + 60));
+                6 * options.WarmSeconds + options.MeasureSeconds + 60));
             var line = await load.StandardOutput.ReadToEndAsync(limit.Token);
             await load.WaitForExitAsync(limit.Token);
             return load.ExitCode == 0 ? Parse(line) : throw new InvalidOperationException((await error).Trim());

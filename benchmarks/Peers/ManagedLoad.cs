@@ -13,8 +13,8 @@ internal static class ManagedLoad
 {
     public static int Run(int[] arguments)
     {
-        if (arguments is not [var port, var serverId, var connections, var bytes, var inFlight, var warmMs, var measureMs,
-            var seed])
+        if (arguments is not [var port, var serverId, var connections, var bytes, var inFlight,
+            var warmMs, var measureMs, var seed])
             return 2;
         var message = new byte[bytes * inFlight];
         new Random(seed).NextBytes(message);
@@ -32,11 +32,12 @@ internal static class ManagedLoad
         var loadBefore = Environment.CpuUsage.TotalTime;
         var seconds = Turn(sockets, message, echo, sentAt, measureMs, latencies);
         server.Refresh();
+        var serverCpuNs = (server.TotalProcessorTime - serverBefore).TotalNanoseconds;
+        var loadCpuNs = (Environment.CpuUsage.TotalTime - loadBefore).TotalNanoseconds;
         latencies.Sort();
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-            $"{latencies.Count * (long)inFlight} {seconds:F6} {(server.TotalProcessorTime - serverBefore).TotalNanoseconds} "
-            + $"{(Environment.CpuUsage.TotalTime - loadBefore).TotalNanoseconds} {Percentile(latencies, 50)} "
-            + $"{Percentile(latencies, 99)}"));
+            $"{latencies.Count * (long)inFlight} {seconds:F6} {serverCpuNs} {loadCpuNs} "
+            + $"{Percentile(latencies, 50)} {Percentile(latencies, 99)}"));
         return 0;
     }
 

@@ -6,7 +6,8 @@ using System.Text.Json.Serialization;
 namespace Mortise.Peers;
 
 /// <summary>Where and how it was measured: without it a number means nothing.</summary>
-internal sealed record Machine(string Date, string Commit, string Processor, int Processors, string Kernel, string Runtime,
+internal sealed record Machine(
+    string Date, string Commit, string Processor, int Processors, string Kernel, string Runtime,
     string Load, int Rounds, double WarmSeconds, double MeasureSeconds, int Cpu, int Seed)
 {
     public static Machine Read(string load, BenchOptions options) => new(
@@ -46,10 +47,11 @@ internal static class Results
         File.WriteAllText(path + ".md", $"""
             # Managed against a plain socket and Kestrel, {machine.Date}
 
-            Commit {machine.Commit}; {machine.Processor}, {machine.Processors} processors; Linux {machine.Kernel}; {machine.Runtime}.
-            Load: {machine.Load}; server and load share CPU {machine.Cpu}; medians of {machine.Rounds} interleaved rounds
-            ({machine.WarmSeconds} s warm-up, {machine.MeasureSeconds} s measured, a fresh process and port each). A ratio is
-            the median of the rounds' own ratios. Loads are connections x bytes x messages on the way per connection.
+            Commit {machine.Commit}; {machine.Processor}, {machine.Processors} processors; Linux {machine.Kernel};
+            {machine.Runtime}. Load: {machine.Load}; server and load share CPU {machine.Cpu}.
+            Medians of {machine.Rounds} interleaved rounds, a fresh process and port each: {machine.WarmSeconds} s warm-up
+            (longer until the JIT is quiet), {machine.MeasureSeconds} s measured. A ratio is the median of the rounds' own
+            ratios. Loads are connections x bytes x messages on the way per connection.
 
             {summary.ToMarkdown()}
             """.ReplaceLineEndings("\n"));

@@ -22,7 +22,7 @@ internal sealed class ServerProcess : IDisposable
 
     public int Id => _process.Id;
 
-    /// <exception cref="InvalidOperationException">It did not listen in time, or somebody else listens there too.</exception>
+    /// <exception cref="InvalidOperationException">It did not listen in time, or another listens there too.</exception>
     public static async Task<ServerProcess> StartAsync(string kind, int cpu)
     {
         var port = FreshPort();
@@ -47,7 +47,7 @@ internal sealed class ServerProcess : IDisposable
         }
     }
 
-    /// <summary>Starts a program on one CPU from its first instruction, so that the runtime counts one processor.</summary>
+    /// <summary>Starts a program on one CPU from the outset, so that the runtime counts one processor.</summary>
     public static Process Start(int cpu, string program, params string[] arguments)
     {
         var info = new ProcessStartInfo("taskset", ["-c", $"{cpu}", program, .. arguments])
@@ -84,6 +84,7 @@ internal sealed class ServerProcess : IDisposable
         var local = ":" + port.ToString("X4", CultureInfo.InvariantCulture);
         return new[] { "/proc/net/tcp", "/proc/net/tcp6" }.Where(File.Exists).SelectMany(File.ReadLines)
             .Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries))
-            .Count(fields => fields is [_, var address, _, "0A", ..] && address.EndsWith(local, StringComparison.Ordinal));
+            .Count(fields => fields is [_, var address, _, "0A", ..]
+                && address.EndsWith(local, StringComparison.Ordinal));
     }
 }

@@ -17,7 +17,8 @@ internal sealed class Summary
     public Summary(List<Sample> samples, string[] servers)
     {
         _samples = samples;
-        Rows = [.. samples.Select(s => s.Load).Distinct().SelectMany(load => servers.Select(server => Row(load, server)))];
+        var loads = samples.Select(s => s.Load).Distinct();
+        Rows = [.. loads.SelectMany(load => servers.Select(server => Row(load, server)))];
     }
 
     public IReadOnlyList<SummaryRow> Rows { get; }
@@ -29,7 +30,7 @@ internal sealed class Summary
         foreach (var load in _samples.Select(s => s.Load).Distinct().Where(l => LoadShape.Parse(l).IsRequired))
         {
             if (Ratio(load, Compared, Measure) is var toSocket and > SocketRatioMax)
-                misses.Add($"{load}: {toSocket:F2} times the CPU per message of {Measure}, at most {SocketRatioMax:F2}");
+                misses.Add($"{load}: {toSocket:F2} times the CPU per message of {Measure}, not {SocketRatioMax:F2}");
             if (Ratio(load, Compared, Other) is var toKestrel and >= 1)
                 misses.Add($"{load}: {toKestrel:F2} times the CPU per message of {Other}, less than 1 wanted");
         }
