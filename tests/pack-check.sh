@@ -41,10 +41,13 @@ XML
 port=$((20000 + RANDOM % 10000))
 {
     echo "using Mortise;"
-    { [[ ! -e $readme ]] || sed -n '/^```csharp/,/^```/{/^```csharp/d;/^```/q;p}' "$readme" | grep -v '^using Mortise;'; }
+    if [[ -e $readme ]]; then
+        sed -n '/^```csharp/,/^```/{/^```csharp/d;/^```/q;p}' "$readme" | sed '/^using Mortise;/d'
+    fi
 } >Program.cs
-[[ $(wc -l <Program.cs) -gt 1 ]] ||
-    echo 'await SocketServer.RunAsync("tcp://127.0.0.1:7007", c => c.Input.CopyToAsync(c.Output, c.Closed));' >>Program.cs
+if [[ $(wc -l <Program.cs) == 1 ]]; then
+    cat >>Program.cs <<<'await SocketServer.RunAsync("tcp://*:7007", c => c.Input.CopyToAsync(c.Output, c.Closed));'
+fi
 sed -i "s/:7007/:$port/" Program.cs
 
 dotnet build -v:quiet -nologo -tl:off --disable-build-servers --output out || fail "a new project does not compile"
