@@ -26,7 +26,8 @@ public sealed class PublicApiTests
     [Fact]
     public void A_changed_member_shows_with_the_type_it_belongs_to() => Assert.Equal(
         "- Mortise.A:    int Two()\n+ Mortise.A:    long Two()",
-        Difference("class Mortise.A\n    int One()\n    int Two()\n", "class Mortise.A\n    int One()\n    long Two()\n"));
+        Difference("class Mortise.A\n    int One()\n    int Two()\n",
+            "class Mortise.A\n    int One()\n    long Two()\n"));
 
     private static string Difference(string accepted, string actual)
     {

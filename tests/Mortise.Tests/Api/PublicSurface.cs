@@ -2,7 +2,7 @@ using System.Reflection;
 
 namespace Mortise.Tests.Api;
 
-/// <summary>The public surface of an assembly as sorted lines that read like C#: what a user can name, nothing else.</summary>
+/// <summary>What a user of an assembly can name, as sorted lines that read like C#.</summary>
 internal static class PublicSurface
 {
     private const BindingFlags Declared = BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Instance

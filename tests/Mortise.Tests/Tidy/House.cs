@@ -69,7 +69,8 @@ internal sealed class House
         }
     }
 
-    private static Dictionary<TypeDefinitionHandle, string> RoomsOfTypes(MetadataReader metadata, MetadataReader symbols)
+    private static Dictionary<TypeDefinitionHandle, string> RoomsOfTypes(
+        MetadataReader metadata, MetadataReader symbols)
     {
         var rooms = new Dictionary<TypeDefinitionHandle, string>();
         // A nested type comes after the type that declares it, so a closure inherits its room.

@@ -5,7 +5,7 @@ namespace Mortise.Tests.Tidy;
 
 /// <summary>
 /// Draws a house as SVG: the kernel below, the handler on top, a room as wide as its code is long, an arrow for every
-/// use and the way of a byte through it all. Where a room stands is decided here; what is drawn comes from the assembly.
+/// use and the way of a byte through it all. Where a room stands is decided here; what is drawn is the assembly's.
 /// </summary>
 internal sealed class HouseMap(House house, Func<string, int> linesOf)
 {
@@ -45,7 +45,7 @@ internal sealed class HouseMap(House house, Func<string, int> linesOf)
         _svg.Append(Invariant($"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1140 {high}" role="img">"""));
         _svg.Append(Style);
         Text(Left, 38, "title", "The house of Mortise");
-        Text(Left, 62, "note", "A room is as wide as its code is long. An arrow points from a room to one that it uses,");
+        Text(Left, 62, "note", "A room is as wide as its code is long. An arrow points from a room to one it uses,");
         Text(Left, 80, "note", "as the compiled assembly has it. The orange way is that of a received byte.");
         Text(CellarX, 80, "note", "What every room may stand on");
         foreach (var use in house.Uses)
@@ -94,8 +94,8 @@ internal sealed class HouseMap(House house, Func<string, int> linesOf)
             var bend = near ? from.Middle : from.X + CellarWide + 34;
             Path($"use c{CellarIndex(use.Used)}", data, near
                 ? Invariant($"M{bend} {from.Bottom}V{to.Y - 3}")
-                : Invariant($"M{from.X + CellarWide} {from.Y + 20}H{bend - 10}Q{bend} {from.Y + 20} {bend} {from.Y + 32}V{
-                    to.Y + 18}Q{bend} {to.Y + 28} {bend - 10} {to.Y + 28}H{to.X + CellarWide + 3}"));
+                : Invariant($"M{from.X + CellarWide} {from.Y + 20}H{bend - 10}Q{bend} {from.Y + 20} {bend} {from.Y + 32
+                    }V{to.Y + 18}Q{bend} {to.Y + 28} {bend - 10} {to.Y + 28}H{to.X + CellarWide + 3}"));
         }
         else if (to.Floor < 0) // a lane below the floor, then the line that leads to that room of the cellar
         {

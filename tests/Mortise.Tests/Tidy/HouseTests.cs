@@ -3,7 +3,7 @@ using Xunit.Sdk;
 
 namespace Mortise.Tests.Tidy;
 
-/// <summary>The rooms that exist are those of ARCHITECTURE.md's table, and each uses only what its row allows.</summary>
+/// <summary>The rooms are those of ARCHITECTURE.md's table, and each uses only what its row allows.</summary>
 public sealed class HouseTests
 {
     private static readonly Dictionary<string, string[]> Table = ReadTable(

@@ -96,7 +96,8 @@ internal sealed class TypeMentions(PEReader image, MetadataReader metadata) : IS
         return 0;
     }
 
-    public int GetTypeFromSpecification(MetadataReader reader, object? context, TypeSpecificationHandle handle, byte raw)
+    public int GetTypeFromSpecification(MetadataReader reader, object? context,
+        TypeSpecificationHandle handle, byte rawTypeKind)
     {
         Mention(handle);
         return 0;
