@@ -5,7 +5,8 @@ using Mortise;
 await using var session = await SocketClient.ConnectAsync(args is [var at] ? at : ":7007", Codec.Lines(), o =>
 {
     o.Retries = 5;
-    o.OnRetry = (n, error, pause) => Console.Error.WriteLine($"try {n}: {error.Symbol}; again in {pause.TotalSeconds:0.0} s");
+    o.OnRetry = (n, error, pause) =>
+        Console.Error.WriteLine($"try {n}: {error.Symbol}; again in {pause.TotalSeconds:0.0} s");
 });
 
 while (Console.ReadLine() is { } line)

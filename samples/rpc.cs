@@ -7,11 +7,12 @@ const string At = ":9100";
 var codec = Codec.LengthPrefixed().Json(CallJson.Default.Call);
 if (args is ["serve", ..])
 {
-    await SocketServer.RunAsync(args.ElementAtOrDefault(1) ?? At, codec, (session, call) => session.SendAsync(call.Name switch
-    {
-        "add" => call with { Result = call.A + call.B },
-        _ => call with { Error = $"there is no function '{call.Name}'" },
-    }));
+    await SocketServer.RunAsync(args.ElementAtOrDefault(1) ?? At, codec, (session, call) =>
+        session.SendAsync(call.Name switch
+        {
+            "add" => call with { Result = call.A + call.B },
+            _ => call with { Error = $"there is no function '{call.Name}'" },
+        }));
     return 0;
 }
 

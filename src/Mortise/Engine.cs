@@ -3,7 +3,9 @@ using Mortise.Transports.Managed;
 
 namespace Mortise;
 
-/// <summary>Chooses the transport that carries an endpoint. Only the front doors ask; no room below knows the choice.</summary>
+/// <summary>
+/// Chooses the transport that carries an endpoint. Only the front doors ask; no room below knows the choice.
+/// </summary>
 internal static class Engine
 {
     private static readonly ManagedTransport Managed = new();

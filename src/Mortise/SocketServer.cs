@@ -60,7 +60,8 @@ public sealed class SocketServer : IAsyncDisposable
     /// <summary>The same for messages: <paramref name="handler"/> runs for one message after another.</summary>
     /// <param name="endpoint">Where to listen.</param>
     /// <param name="codec">Makes messages of bytes and bytes of messages.</param>
-    /// <param name="handler">Runs serially per connection; messages that borrow memory are valid until it completes.</param>
+    /// <param name="handler">Runs serially per connection; messages that borrow memory are valid until it
+    /// completes.</param>
     /// <param name="configure">Sets limits and times.</param>
     /// <param name="cancellationToken">Ends the server.</param>
     /// <exception cref="BindException">The address is in use, not local, or not permitted.</exception>

@@ -1,6 +1,8 @@
 namespace Mortise;
 
-/// <summary>Pauses that grow, and that differ between clients, so that a thousand of them do not return at once.</summary>
+/// <summary>
+/// Pauses that grow, and that differ between clients, so that a thousand of them do not return at once.
+/// </summary>
 public sealed class Backoff
 {
     private readonly TimeSpan _first;

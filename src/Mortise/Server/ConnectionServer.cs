@@ -207,7 +207,8 @@ internal sealed class ConnectionServer : IDisposable
             ServerLog.FrameError(_options.Logger, Name(connection), connection.RemoteEndpoint.Authority, e.Symbol,
                 e.Reason);
         }
-        catch (Exception e) when (connection.CloseReason is not null && e is ConnectionException or OperationCanceledException)
+        catch (Exception e) when (connection.CloseReason is not null
+            && e is ConnectionException or OperationCanceledException)
         {
             // The connection ended under the handler (reset, timeout, abort); the reason is recorded already.
         }

@@ -3,8 +3,8 @@ using System.Collections.Concurrent;
 namespace Mortise.Server;
 
 /// <summary>
-/// One timer for all timeouts of a server. Connections only count their bytes; this looks now and then at which counters
-/// moved. So a timeout is late by at most one look, and costs the hot path nothing.
+/// One timer for all timeouts of a server. Connections only count their bytes; this looks now and then at which
+/// counters moved. So a timeout is late by at most one look, and costs the hot path nothing.
 /// </summary>
 internal sealed class ConnectionWatch : IDisposable
 {

@@ -22,8 +22,8 @@ internal static class ServerGauges
     }
 
     /// <summary>
-    /// <c>ListenOverflows</c> of /proc/net/netstat: of this network namespace, not of one listener; the kernel counts no
-    /// finer.
+    /// <c>ListenOverflows</c> of /proc/net/netstat: of this network namespace, not of one listener; the kernel counts
+    /// no finer.
     /// </summary>
     private static long ListenOverflows()
     {
@@ -31,7 +31,8 @@ internal static class ServerGauges
             return 0;
         try
         {
-            var lines = File.ReadLines("/proc/net/netstat").Where(l => l.StartsWith("TcpExt:", StringComparison.Ordinal))
+            var lines = File.ReadLines("/proc/net/netstat")
+                .Where(l => l.StartsWith("TcpExt:", StringComparison.Ordinal))
                 .Select(l => l.Split(' ')).ToArray();
             var column = lines.Length == 2 ? Array.IndexOf(lines[0], "ListenOverflows") : -1;
             return column < 0 ? 0 : long.Parse(lines[1][column], System.Globalization.CultureInfo.InvariantCulture);

@@ -40,7 +40,8 @@ public sealed class ServerOptions
     public TimeSpan WriteStallTimeout { get; set; } = TimeSpan.FromSeconds(30);
 
     /// <summary>
-    /// After the handler is done, how long the peer may take to finish, so that no reset destroys the reply. Default 2 s.
+    /// After the handler is done, how long the peer may take to finish, so that no reset destroys the reply. Default 2
+    /// s.
     /// </summary>
     public TimeSpan CloseLinger { get; set; } = TimeSpan.FromSeconds(2);
 

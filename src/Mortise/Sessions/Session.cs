@@ -59,7 +59,8 @@ public sealed class Session<T> : IAsyncDisposable
     /// Sends one message; completes when the kernel has taken it, or at once when the reply will leave with the batch
     /// that the handler is working on. Waits while the peer reads slowly.
     /// </summary>
-    /// <exception cref="ConnectionException">The connection is over; it carries the <see cref="CloseReason"/>.</exception>
+    /// <exception cref="ConnectionException">The connection is over; it carries the <see
+    /// cref="CloseReason"/>.</exception>
     /// <exception cref="FrameException">The framing rule cannot carry this message; nothing was sent.</exception>
     public ValueTask SendAsync(T message, CancellationToken cancellationToken = default)
     {
@@ -152,7 +153,8 @@ public sealed class Session<T> : IAsyncDisposable
         _batching = true;
     }
 
-    private async IAsyncEnumerable<T> ReadAllAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
+    private async IAsyncEnumerable<T> ReadAllAsync(
+        [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         while (await TryReceiveAsync(cancellationToken).ConfigureAwait(false) is (true, var message))
             yield return message;

@@ -4,8 +4,8 @@ using System.Diagnostics;
 namespace Mortise.Telemetry;
 
 /// <summary>
-/// What one server counts. Safe from any thread, without locks. Bytes and frames, which change most, are counted by each
-/// connection alone and read through <see cref="Probe"/>. Live servers are summed by <see cref="MortiseMeter"/>;
+/// What one server counts. Safe from any thread, without locks. Bytes and frames, which change most, are counted by
+/// each connection alone and read through <see cref="Probe"/>. Live servers are summed by <see cref="MortiseMeter"/>;
 /// disposing takes this one out and keeps what it counted.
 /// </summary>
 internal sealed class ServerCounters : IDisposable

@@ -41,7 +41,9 @@ public abstract partial class Connection : IAsyncDisposable
     public DateTimeOffset StartedAt { get; }
 
     /// <summary>What the peer sends. One reader at a time.</summary>
-    /// <remarks>Reading throws <see cref="ConnectionException"/> on a reset; an orderly end completes the pipe.</remarks>
+    /// <remarks>
+    /// Reading throws <see cref="ConnectionException"/> on a reset; an orderly end completes the pipe.
+    /// </remarks>
     public abstract PipeReader Input { get; }
 
     /// <summary>
@@ -51,7 +53,9 @@ public abstract partial class Connection : IAsyncDisposable
     /// </summary>
     public abstract PipeWriter Output { get; }
 
-    /// <summary>Cancelled when the connection is over in both directions, for whatever <see cref="CloseReason"/>.</summary>
+    /// <summary>
+    /// Cancelled when the connection is over in both directions, for whatever <see cref="CloseReason"/>.
+    /// </summary>
     public CancellationToken Closed
     {
         get
@@ -93,14 +97,19 @@ public abstract partial class Connection : IAsyncDisposable
     /// <summary>Whole frames a session has read.</summary>
     internal long FramesReceived { get; set; }
 
-    /// <summary>Held while a message is written to <see cref="Output"/> in pieces, so that it stays in one piece.</summary>
+    /// <summary>
+    /// Held while a message is written to <see cref="Output"/> in pieces, so that it stays in one piece.
+    /// </summary>
     internal abstract Lock SendGate { get; }
 
     /// <summary>Runs once, when the descriptor has been freed.</summary>
     internal Action? Released { get; set; }
 
-    /// <summary>Sends all of <paramref name="bytes"/>, whole and in order with other senders, from any thread.</summary>
-    /// <exception cref="ConnectionException">The connection is over; it carries the <see cref="CloseReason"/>.</exception>
+    /// <summary>
+    /// Sends all of <paramref name="bytes"/>, whole and in order with other senders, from any thread.
+    /// </summary>
+    /// <exception cref="ConnectionException">The connection is over; it carries the <see
+    /// cref="CloseReason"/>.</exception>
     public async ValueTask SendAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken = default) =>
         await Output.WriteAsync(bytes, cancellationToken).ConfigureAwait(false);
 
@@ -120,7 +129,8 @@ public abstract partial class Connection : IAsyncDisposable
     /// thrown away for at most <paramref name="linger"/>, because closing with unread bytes makes the kernel send RST,
     /// which can destroy the reply in the peer's hands.
     /// </summary>
-    /// <param name="reason">What <see cref="CloseReason"/> will say if nothing else ended the connection before.</param>
+    /// <param name="reason">What <see cref="CloseReason"/> will say if nothing else ended the connection
+    /// before.</param>
     /// <param name="flushTimeout">The most time given to unsent bytes, after which the connection is aborted.</param>
     /// <param name="linger">The most time given to the peer to finish; zero reads only what is already there.</param>
     public abstract ValueTask CloseAsync(CloseReason reason, TimeSpan flushTimeout, TimeSpan linger);

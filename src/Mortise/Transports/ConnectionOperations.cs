@@ -21,7 +21,9 @@ public abstract partial class Connection
         return (int)part.Length;
     }
 
-    /// <summary>Fills several buffers in order (scatter, <c>readv(2)</c>); the bytes received in all, 0 at the end.</summary>
+    /// <summary>
+    /// Fills several buffers in order (scatter, <c>readv(2)</c>); the bytes received in all, 0 at the end.
+    /// </summary>
     /// <exception cref="ConnectionException">The connection was reset or is over.</exception>
     public async ValueTask<int> ReceiveAsync(IReadOnlyList<Memory<byte>> buffers,
         CancellationToken cancellationToken = default)
@@ -40,7 +42,8 @@ public abstract partial class Connection
     }
 
     /// <summary>Waits until the whole buffer is filled, as MSG_WAITALL does in C (.NET has no such flag).</summary>
-    /// <exception cref="FrameException">The stream ended before; it says how many bytes came and how many were due.</exception>
+    /// <exception cref="FrameException">The stream ended before; it says how many bytes came and how many were
+    /// due.</exception>
     /// <exception cref="ConnectionException">The connection was reset or is over.</exception>
     public async ValueTask ReceiveExactlyAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
@@ -84,7 +87,8 @@ public abstract partial class Connection
     }
 
     /// <summary>Blocks the calling thread until the kernel has taken all bytes.</summary>
-    /// <exception cref="TimedOutException">The peer did not take them within <paramref name="timeout"/>; they stay queued.</exception>
+    /// <exception cref="TimedOutException">The peer did not take them within <paramref name="timeout"/>; they stay
+    /// queued.</exception>
     /// <exception cref="ConnectionException">The connection was reset or is over.</exception>
     public void Send(ReadOnlyMemory<byte> bytes, TimeSpan timeout)
     {
@@ -118,7 +122,9 @@ public abstract partial class Connection
         return error == SocketError.Success && received == 1;
     }
 
-    /// <summary>What the kernel knows of this TCP connection (TCP_INFO, <c>tcp(7)</c>), without any privilege.</summary>
+    /// <summary>
+    /// What the kernel knows of this TCP connection (TCP_INFO, <c>tcp(7)</c>), without any privilege.
+    /// </summary>
     /// <exception cref="UnsupportedException">Not TCP, or not Linux.</exception>
     public TcpInfo GetTcpInfo() => TcpInfo.Read(TcpSocket("read TCP_INFO"), RemoteEndpoint.ToString());
 

@@ -40,8 +40,9 @@ internal sealed class DescriptorLedger
         try
         {
             // "Max open files            20000                20000                files"
-            var line = File.ReadLines("/proc/self/limits").First(l => l.StartsWith("Max open files", StringComparison.Ordinal));
-            var soft = line["Max open files".Length..].Split(' ', StringSplitOptions.RemoveEmptyEntries)[0];
+            const string Title = "Max open files";
+            var line = File.ReadLines("/proc/self/limits").First(l => l.StartsWith(Title, StringComparison.Ordinal));
+            var soft = line[Title.Length..].Split(' ', StringSplitOptions.RemoveEmptyEntries)[0];
             var limit = int.TryParse(soft, out var number) ? number : Plenty;
             return new DescriptorLedger(limit, Directory.GetFileSystemEntries("/proc/self/fd").Length);
         }

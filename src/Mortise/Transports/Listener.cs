@@ -26,7 +26,8 @@ public abstract class Listener : IDisposable
     public IReadOnlyList<string> Notes { get; private protected init; } = [];
 
     /// <summary>Waits for the next connection.</summary>
-    /// <exception cref="MortiseException">This one accept failed; the listener goes on unless it was disposed.</exception>
+    /// <exception cref="MortiseException">This one accept failed; the listener goes on unless it was
+    /// disposed.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled; no connection is lost.</exception>
     public abstract ValueTask<Connection> AcceptAsync(CancellationToken cancellationToken = default);
 

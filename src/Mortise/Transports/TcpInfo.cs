@@ -8,7 +8,8 @@ namespace Mortise;
 /// <param name="Retransmits">Unanswered retransmissions of the segment now in flight.</param>
 /// <param name="TotalRetransmits">All retransmitted segments so far.</param>
 /// <param name="Unacked">Segments sent and not acknowledged; on a listener the accept queue's length.</param>
-/// <param name="BytesAcked">Bytes the peer's kernel has acknowledged: received there, not yet read by its program.</param>
+/// <param name="BytesAcked">Bytes the peer's kernel has acknowledged: received there, not yet read by its
+/// program.</param>
 /// <param name="BytesReceived">Bytes received in order.</param>
 public readonly record struct TcpInfo(string State, TimeSpan RoundTrip, int Retransmits, int TotalRetransmits,
     int Unacked, long BytesAcked, long BytesReceived)
@@ -21,7 +22,9 @@ public readonly record struct TcpInfo(string State, TimeSpan RoundTrip, int Retr
         "CLOSE-WAIT", "LAST-ACK", "LISTEN", "CLOSING",
     ];
 
-    /// <summary>Reads struct tcp_info; the offsets are those of linux/tcp.h, which only ever grows at its end.</summary>
+    /// <summary>
+    /// Reads struct tcp_info; the offsets are those of linux/tcp.h, which only ever grows at its end.
+    /// </summary>
     internal static TcpInfo Read(Socket socket, string endpoint)
     {
         if (!OperatingSystem.IsLinux())

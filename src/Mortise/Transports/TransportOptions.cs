@@ -3,7 +3,9 @@ namespace Mortise;
 /// <summary>What the kernel is told about listening and connected sockets. Defaults suit small messages.</summary>
 public sealed class TransportOptions
 {
-    /// <summary>Connections the kernel completes and keeps for accept (<c>listen(2)</c>); clamped to somaxconn.</summary>
+    /// <summary>
+    /// Connections the kernel completes and keeps for accept (<c>listen(2)</c>); clamped to somaxconn.
+    /// </summary>
     public int Backlog { get; set; } = 512;
 
     /// <summary>Small writes leave at once (TCP_NODELAY, <c>tcp(7)</c>). Default on.</summary>
@@ -29,19 +31,27 @@ public sealed class TransportOptions
     /// </summary>
     public int? LingerSeconds { get; set; }
 
-    /// <summary>SO_SNDBUF in bytes (Linux doubles it and shows the double), or null for the kernel's autotuning.</summary>
+    /// <summary>
+    /// SO_SNDBUF in bytes (Linux doubles it and shows the double), or null for the kernel's autotuning.
+    /// </summary>
     public int? SendBufferBytes { get; set; }
 
-    /// <summary>SO_RCVBUF in bytes (Linux doubles it and shows the double), or null for the kernel's autotuning.</summary>
+    /// <summary>
+    /// SO_RCVBUF in bytes (Linux doubles it and shows the double), or null for the kernel's autotuning.
+    /// </summary>
     public int? ReceiveBufferBytes { get; set; }
 
-    /// <summary>Several listeners may share the port and the kernel spreads connections (SO_REUSEPORT). Default off.</summary>
+    /// <summary>
+    /// Several listeners may share the port and the kernel spreads connections (SO_REUSEPORT). Default off.
+    /// </summary>
     public bool ReusePort { get; set; }
 
     /// <summary>An IPv6 wildcard also accepts IPv4 (IPV6_V6ONLY off). Default on.</summary>
     public bool DualMode { get; set; } = true;
 
-    /// <summary>Send and receive only through this network interface (SO_BINDTODEVICE, Linux), e.g. <c>lo</c>.</summary>
+    /// <summary>
+    /// Send and receive only through this network interface (SO_BINDTODEVICE, Linux), e.g. <c>lo</c>.
+    /// </summary>
     public string? Interface { get; set; }
 
     /// <summary>For a client: the local address or port to use; null lets the kernel pick.</summary>

@@ -105,14 +105,16 @@ public sealed class DatagramSocket : IDisposable
     }
 
     /// <summary>Waits for one datagram.</summary>
-    /// <exception cref="ConnectionException">A connected peer refused an earlier datagram (ICMP port unreachable).</exception>
+    /// <exception cref="ConnectionException">A connected peer refused an earlier datagram (ICMP port
+    /// unreachable).</exception>
     public async ValueTask<ReceivedDatagram> ReceiveAsync(Memory<byte> buffer,
         CancellationToken cancellationToken = default)
     {
         try
         {
+            var v6 = _socket.AddressFamily == AddressFamily.InterNetworkV6;
             EndPoint any = _kind == EndpointKind.Udp
-                ? new IPEndPoint(_socket.AddressFamily == AddressFamily.InterNetworkV6 ? IPAddress.IPv6Any : IPAddress.Any, 0)
+                ? new IPEndPoint(v6 ? IPAddress.IPv6Any : IPAddress.Any, 0)
                 : new UnixDomainSocketEndPoint("x");
             if (_kind == EndpointKind.Udp)
             {

@@ -30,7 +30,9 @@ internal sealed class ManagedTransport : Transport
             if (file is not null && options.UnixFileMode is { } mode)
                 file.SetMode(mode);
             socket.Listen(Math.Clamp(options.Backlog, 0, ushort.MaxValue));
-            var bound = endpoint.Port == 0 && socket.LocalEndPoint is IPEndPoint ip ? endpoint.WithPort(ip.Port) : endpoint;
+            var bound = endpoint.Port == 0 && socket.LocalEndPoint is IPEndPoint ip
+                ? endpoint.WithPort(ip.Port)
+                : endpoint;
             return new SocketListener(socket, bound, ClampBacklog(options.Backlog), options, file);
         }
         catch (SocketException e)
@@ -48,7 +50,8 @@ internal sealed class ManagedTransport : Transport
     public override async ValueTask<Connection> ConnectAsync(Endpoint endpoint, TransportOptions options,
         CancellationToken cancellationToken)
     {
-        var address = endpoint.ToSocketEndPoint() ?? throw new InvalidOperationException($"{endpoint} is not resolved.");
+        var address = endpoint.ToSocketEndPoint()
+            ?? throw new InvalidOperationException($"{endpoint} is not resolved.");
         var socket = SocketTuning.CreateStream(address);
         try
         {

@@ -4,7 +4,9 @@ using System.Text;
 
 namespace Mortise.Transports.Managed;
 
-/// <summary>Applies <see cref="TransportOptions"/> to sockets; the raw numbers are Linux's, from the man pages named.</summary>
+/// <summary>
+/// Applies <see cref="TransportOptions"/> to sockets; the raw numbers are Linux's, from the man pages named.
+/// </summary>
 internal static class SocketTuning
 {
     private const int SolSocket = 1, SoReusePort = 15, SoBindToDevice = 25;   // socket(7)
@@ -77,7 +79,8 @@ internal static class SocketTuning
     private static void SetReusePort(Socket socket)
     {
         if (!OperatingSystem.IsLinux())
-            throw new UnsupportedException("bind", null, "spreading connections with SO_REUSEPORT exists only on Linux");
+            throw new UnsupportedException("bind", null,
+                "spreading connections with SO_REUSEPORT exists only on Linux");
         SetRaw(socket, SolSocket, SoReusePort, 1);
     }
 

@@ -46,7 +46,8 @@ internal sealed class SocketWire : Wire
 
     public override void Close(bool reset)
     {
-        // Unix sockets have no reset of this kind: the peer sees the end of the stream, or ECONNRESET if it was sending.
+        // Unix sockets have no reset of this kind: the peer sees the end of the stream, or ECONNRESET if it was
+        // sending.
         if (reset && _socket.AddressFamily != AddressFamily.Unix)
         {
             try

@@ -13,7 +13,8 @@ internal sealed class UnixSocketFile(string path)
 
     public IReadOnlyList<string> Notes => _notes;
 
-    /// <exception cref="BindException">Something lives at the path: a server, or a file that is not a socket.</exception>
+    /// <exception cref="BindException">Something lives at the path: a server, or a file that is not a
+    /// socket.</exception>
     public void ClearStale(string endpoint)
     {
         if (!File.Exists(path))
@@ -59,7 +60,9 @@ internal sealed class UnixSocketFile(string path)
         }
     }
 
-    /// <summary>A connect cannot tell, it is refused by both; but a socket cannot be opened as a file (ENXIO).</summary>
+    /// <summary>
+    /// A connect cannot tell, it is refused by both; but a socket cannot be opened as a file (ENXIO).
+    /// </summary>
     private bool IsPlainFile()
     {
         try

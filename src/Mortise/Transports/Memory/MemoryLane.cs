@@ -150,7 +150,8 @@ internal sealed class MemoryLane
 
         var left = TimeSpan.FromTicks(Math.Max(0, _parts.Peek().ReadableAt - _time.GetTimestamp())
             * TimeSpan.TicksPerSecond / _time.TimestampFrequency);
-        _arrival ??= _time.CreateTimer(static s => ((MemoryLane)s!).SignalReader(), this, left, Timeout.InfiniteTimeSpan);
+        _arrival ??= _time.CreateTimer(static s => ((MemoryLane)s!).SignalReader(), this, left,
+            Timeout.InfiniteTimeSpan);
         _arrival.Change(left, Timeout.InfiniteTimeSpan);
     }
 

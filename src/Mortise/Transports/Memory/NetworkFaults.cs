@@ -4,7 +4,10 @@ namespace Mortise;
 /// The bad network of a memory endpoint, on request and replayable from a seed. Settings hold for connections that
 /// live and for those to come; each method returns the same object, so that faults read as one sentence.
 /// </summary>
-/// <example><code>MemoryNetwork.Shared.Faults("mem:chat").FragmentTo(1).Latency(TimeSpan.FromMilliseconds(5));</code></example>
+/// <example>
+/// <code>MemoryNetwork.Shared.Faults("mem:chat").FragmentTo(1).Latency(TimeSpan.FromMilliseconds(5));</code>
+/// </example>
+/// 
 public sealed class NetworkFaults
 {
     private readonly Lock _gate = new();
@@ -61,7 +64,9 @@ public sealed class NetworkFaults
         return this;
     }
 
-    /// <summary>A perfect network again; bytes held back by a stall become readable with the next send or wait.</summary>
+    /// <summary>
+    /// A perfect network again; bytes held back by a stall become readable with the next send or wait.
+    /// </summary>
     public NetworkFaults Heal()
     {
         FragmentBytesMax = int.MaxValue;

@@ -48,7 +48,8 @@ internal sealed class BlockPool(bool poison)
         return block;
     }
 
-    /// <exception cref="InvalidOperationException">The buffer was returned before: two owners believed it theirs.</exception>
+    /// <exception cref="InvalidOperationException">The buffer was returned before: two owners believed it
+    /// theirs.</exception>
     public void Return(Block block)
     {
         if (Interlocked.Exchange(ref block.Rented, 0) == 0)

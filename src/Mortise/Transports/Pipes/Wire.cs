@@ -31,7 +31,9 @@ internal abstract class Wire
     /// <summary>Half-close: the peer reads end of stream, this side may go on receiving.</summary>
     public abstract void ShutdownSend();
 
-    /// <summary>Ends both directions and frees the descriptor; <paramref name="reset"/> throws away unsent bytes.</summary>
+    /// <summary>
+    /// Ends both directions and frees the descriptor; <paramref name="reset"/> throws away unsent bytes.
+    /// </summary>
     public abstract void Close(bool reset);
 
     /// <summary>

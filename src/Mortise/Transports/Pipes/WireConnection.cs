@@ -37,7 +37,8 @@ internal sealed class WireConnection : Connection
 
     internal override Socket? Socket => _wire.Socket;
 
-    public override async ValueTask SendAsync(ReadOnlySequence<byte> bytes, CancellationToken cancellationToken = default)
+    public override async ValueTask SendAsync(ReadOnlySequence<byte> bytes,
+        CancellationToken cancellationToken = default)
     {
         if (bytes.IsSingleSegment)
         {

@@ -10,7 +10,9 @@ namespace Mortise.Transports.Pipes;
 /// gives it back as soon as they are consumed. Nothing is read ahead: unread bytes stay in the kernel, which is the
 /// back-pressure.
 /// </summary>
-/// <remarks>Invariant: the unread bytes are those from <c>_headStart</c> of <c>_head</c> to the end of <c>_tail</c>.</remarks>
+/// <remarks>
+/// Invariant: the unread bytes are those from <c>_headStart</c> of <c>_head</c> to the end of <c>_tail</c>.
+/// </remarks>
 internal sealed class WireReader(WireConnection connection, Wire wire, BlockPool pool) : PipeReader
 {
     private const int FreeBytesWorthUsing = 512;
