@@ -77,8 +77,11 @@ public static class Codec
     /// <param name="lineBytesMax">The longest line in bytes, without its end; 1 MiB by default.</param>
     /// <param name="encoding">The encoding, or null for strict UTF-8.</param>
     /// <exception cref="InvalidSettingException">The maximum is out of range.</exception>
-    public static Codec<string> Lines(long lineBytesMax = Framing.FrameBytesMaxDefault, Encoding? encoding = null) =>
-        new TextCodec(Framing.Parse("line").WithMax(lineBytesMax), encoding ?? TextCodec.StrictUtf8);
+    public static Codec<string> Lines(long lineBytesMax = Framing.FrameBytesMaxDefault, Encoding? encoding = null)
+    {
+        var rule = Framing.Parse("line").WithMax(lineBytesMax);
+        return encoding is null ? rule.Utf8() : rule.Text(encoding);
+    }
 
     /// <summary>Payloads as bytes, cut by any rule.</summary>
     public static FrameCodec Frames(Framing framing) => new(framing);

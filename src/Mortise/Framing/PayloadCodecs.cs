@@ -37,102 +37,107 @@ public sealed class FrameCodec(Framing framing) : Codec<ReadOnlyMemory<byte>>(fr
         Framing.Write(message.Span, output);
 }
 
-/// <summary>Payloads as text in one encoding; a character split across reads is whole again here.</summary>
-internal sealed class TextCodec(Framing framing, Encoding encoding) : Codec<string>(framing)
+/// <content>What the payload of a rule may mean.</content>
+public abstract partial class Framing
 {
-    /// <summary>UTF-8 that refuses what it cannot read or write, and writes no byte order mark.</summary>
-    public static readonly Encoding StrictUtf8 = new UTF8Encoding(false, true);
-
-    private readonly Encoding _encoding = encoding ?? throw new ArgumentNullException(nameof(encoding));
-
-    public override string Decode(in ReadOnlySequence<byte> frame)
+    /// <summary>Payloads as text in one encoding; a character split across reads is whole again here.</summary>
+    private sealed class TextCodec(Framing framing, Encoding encoding) : Codec<string>(framing)
     {
-        if (frame.IsSingleSegment)
-            return Decode(frame.FirstSpan);
-        var bytes = ArrayPool<byte>.Shared.Rent((int)frame.Length);
-        try
+        /// <summary>UTF-8 that refuses what it cannot read or write, and writes no byte order mark.</summary>
+        public static readonly Encoding StrictUtf8 = new UTF8Encoding(false, true);
+
+        private readonly Encoding _encoding = encoding ?? throw new ArgumentNullException(nameof(encoding));
+
+        public override string Decode(in ReadOnlySequence<byte> frame)
         {
-            frame.CopyTo(bytes);
-            return Decode(bytes.AsSpan(0, (int)frame.Length));
+            if (frame.IsSingleSegment)
+                return Decode(frame.FirstSpan);
+            var bytes = ArrayPool<byte>.Shared.Rent((int)frame.Length);
+            try
+            {
+                frame.CopyTo(bytes);
+                return Decode(bytes.AsSpan(0, (int)frame.Length));
+            }
+            finally
+            {
+                ArrayPool<byte>.Shared.Return(bytes);
+            }
         }
-        finally
+
+        public override void Encode(string message, IBufferWriter<byte> output)
         {
-            ArrayPool<byte>.Shared.Return(bytes);
+            try
+            {
+                _encoding.GetBytes(message, output);
+            }
+            catch (EncoderFallbackException failure)
+            {
+                throw new FrameException(CloseReason.FrameInvalid,
+                    $"character {failure.Index} of the text to write has no bytes in {_encoding.WebName}",
+                    "a surrogate without its pair, or an encoding without that character");
+            }
+        }
+
+        private string Decode(ReadOnlySpan<byte> payload)
+        {
+            try
+            {
+                return _encoding.GetString(payload);
+            }
+            catch (DecoderFallbackException failure)
+            {
+                var bytes = Convert.ToHexString(failure.BytesUnknown ?? []);
+                throw new FrameException(CloseReason.FrameInvalid,
+                    $"byte {failure.Index} of the payload ({bytes}) is not valid {_encoding.WebName}",
+                    "the peer uses another encoding? name it, or use a lenient one: Text(Encoding.UTF8) replaces");
+            }
         }
     }
 
-    public override void Encode(string message, IBufferWriter<byte> output)
+    /// <summary>Payloads as JSON of one type, by source-generated metadata.</summary>
+    private sealed class JsonCodec<T>(Framing framing, JsonTypeInfo<T> type) : Codec<T>(framing)
     {
-        try
+        private readonly JsonTypeInfo<T> _type = type ?? throw new ArgumentNullException(nameof(type));
+        private Utf8JsonWriter? _idle;
+
+        public override T Decode(in ReadOnlySequence<byte> frame)
         {
-            _encoding.GetBytes(message, output);
+            var reader = new Utf8JsonReader(frame, new JsonReaderOptions
+            {
+                MaxDepth = _type.Options.MaxDepth,
+                CommentHandling = _type.Options.ReadCommentHandling,
+                AllowTrailingCommas = _type.Options.AllowTrailingCommas,
+            });
+            try
+            {
+                var message = JsonSerializer.Deserialize(ref reader, _type);
+                reader.Read();      // A second value after the first is not valid: throws.
+                return message ?? throw Invalid("null is no message", reader.BytesConsumed, null);
+            }
+            catch (JsonException failure)
+            {
+                throw Invalid(failure.Message, reader.BytesConsumed, failure.Path);
+            }
         }
-        catch (EncoderFallbackException failure)
+
+        public override void Encode(T message, IBufferWriter<byte> output)
         {
-            throw new FrameException(CloseReason.FrameInvalid,
-                $"character {failure.Index} of the text to write has no bytes in {_encoding.WebName}",
-                "a surrogate without its pair, or an encoding without that character");
+            var writer = Interlocked.Exchange(ref _idle, null);
+            if (writer is null)
+                writer = new Utf8JsonWriter(output, new() { Encoder = _type.Options.Encoder, SkipValidation = true });
+            else
+                writer.Reset(output);
+            JsonSerializer.Serialize(writer, message, _type);
+            writer.Flush();
+            writer.Reset();
+            _idle = writer;
         }
+
+        private static FrameException Invalid(string reason, long position, string? path) => new(
+            CloseReason.FrameInvalid,
+            $"the payload is not a {typeof(T).Name} in JSON, near byte {position}: {reason}",
+            path is null ? null : $"look at {path}");
     }
-
-    private string Decode(ReadOnlySpan<byte> payload)
-    {
-        try
-        {
-            return _encoding.GetString(payload);
-        }
-        catch (DecoderFallbackException failure)
-        {
-            var bytes = Convert.ToHexString(failure.BytesUnknown ?? []);
-            throw new FrameException(CloseReason.FrameInvalid,
-                $"byte {failure.Index} of the payload ({bytes}) is not valid {_encoding.WebName}",
-                "the peer uses another encoding? name it, or use a lenient one: Text(Encoding.UTF8) replaces");
-        }
-    }
-}
-
-/// <summary>Payloads as JSON of one type, by source-generated metadata.</summary>
-internal sealed class JsonCodec<T>(Framing framing, JsonTypeInfo<T> type) : Codec<T>(framing)
-{
-    private readonly JsonTypeInfo<T> _type = type ?? throw new ArgumentNullException(nameof(type));
-    private Utf8JsonWriter? _idle;
-
-    public override T Decode(in ReadOnlySequence<byte> frame)
-    {
-        var reader = new Utf8JsonReader(frame, new JsonReaderOptions
-        {
-            MaxDepth = _type.Options.MaxDepth,
-            CommentHandling = _type.Options.ReadCommentHandling,
-            AllowTrailingCommas = _type.Options.AllowTrailingCommas,
-        });
-        try
-        {
-            var message = JsonSerializer.Deserialize(ref reader, _type);
-            reader.Read();      // A second value after the first is not valid: throws.
-            return message ?? throw Invalid("null is no message", reader.BytesConsumed, null);
-        }
-        catch (JsonException failure)
-        {
-            throw Invalid(failure.Message, reader.BytesConsumed, failure.Path);
-        }
-    }
-
-    public override void Encode(T message, IBufferWriter<byte> output)
-    {
-        var writer = Interlocked.Exchange(ref _idle, null);
-        if (writer is null)
-            writer = new Utf8JsonWriter(output, new() { Encoder = _type.Options.Encoder, SkipValidation = true });
-        else
-            writer.Reset(output);
-        JsonSerializer.Serialize(writer, message, _type);
-        writer.Flush();
-        writer.Reset();
-        _idle = writer;
-    }
-
-    private static FrameException Invalid(string reason, long position, string? path) => new(CloseReason.FrameInvalid,
-        $"the payload is not a {typeof(T).Name} in JSON, near byte {position}: {reason}",
-        path is null ? null : $"look at {path}");
 }
 
 /// <content>Where a message is encoded before its frame is written.</content>

@@ -94,7 +94,7 @@ public sealed class FidelityTests
         Assert.True(rule.TryRead(ref whole, ref scan, out var payload));
         Assert.Equal("abc", Encoding.ASCII.GetString(payload));
         Assert.Equal((false, null), (scan.Begun, scan.NeedBytes));
-        Row.Observed("N02", "the state between reads is FrameScan: nothing, 4 bytes wanted, 7 wanted, a frame, nothing");
+        Row.Observed("N02", "the state between reads is FrameScan: none, 4 bytes wanted, 7 wanted, a frame, nothing");
     }
 
     private static byte[] Wire(Framing rule, Random random)

@@ -36,8 +36,8 @@ public sealed class SeedMistakeTests
         Assert.Equal(["hello", "end"], received.Frames.Select(Encoding.ASCII.GetString));
         var lines = Streams.Receive(Framing.Parse("line"), "Client!\nend\n"u8.ToArray());
         Assert.Equal(["Client!", "end"], lines.Frames.Select(Encoding.ASCII.GetString));
-        Row.Observed("L08", "fixed:1024,pad=0 (preset game-seed): hello and end are two blocks of 1024 bytes padded with "
-            + "NUL and come back without it; line is the framed mode; block size, pad byte and end flag are options");
+        Row.Observed("L08", "fixed:1024,pad=0 (preset game-seed): hello and end are two blocks of 1024 bytes, padded "
+            + "with NUL, and come back without it; line is the framed mode; size and pad byte are options");
     }
 
     private static async Task<List<string>> Handled(string rule, params string[] writes)
