@@ -19,7 +19,7 @@ public abstract partial class Framing
         /// <param name="name">The rule's text without options; <c>line</c> and <c>line:crlf</c> are such rules.</param>
         /// <param name="delimiters">The first is the one that is written.</param>
         /// <param name="keep">Whether the delimiter stays at the end of the payload, both ways.</param>
-        /// <param name="max">Bytes before the delimiter.</param>
+        /// <param name="max">Largest payload as delivered; a kept delimiter counts.</param>
         public DelimiterRule(string name, byte[][] delimiters, bool keep, long max) : base(max)
         {
             _delimiters = delimiters;
@@ -29,6 +29,8 @@ public abstract partial class Framing
             if (delimiters.FirstOrDefault(d => !_search.CanEnd(d)) is { } dead)
                 throw Refused(name, $"the delimiter {Convert.ToHexString(dead)} can never end a frame: another one "
                     + "is inside it and always comes first", "leave one of the two out");
+            if (keep && max < delimiters.Min(d => d.Length))
+                throw Refused(name, $"max={max} has no room for the delimiter that is kept", "raise max=");
         }
 
         public override Framing WithMax(long frameBytesMax) =>
@@ -46,14 +48,14 @@ public abstract partial class Framing
                 scan.Looked += end < 0 ? memory.Length : end;
                 if (end < 0)
                     continue;
-                var body = scan.At - _search.EndBytes(scan.State);
-                if (body > FrameBytesMax)
-                    throw Endless(body, "delimiter", buffer);
-                cut = new FrameCut(0, _keep ? scan.At : body, scan.At);
+                var payload = _keep ? scan.At : scan.At - _search.EndBytes(scan.State);
+                if (payload > FrameBytesMax)
+                    throw Endless(payload, "delimiter", buffer);
+                cut = new FrameCut(0, payload, scan.At);
                 return true;
             }
             // The last bytes may be the begin of a delimiter: they do not count as payload yet.
-            if (scan.At - _search.BegunBytes(scan.State) > FrameBytesMax)
+            if (scan.At - (_keep ? 0 : _search.BegunBytes(scan.State)) > FrameBytesMax)
                 throw Endless(scan.At, "delimiter", buffer);
             return false;
         }

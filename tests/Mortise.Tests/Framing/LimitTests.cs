@@ -90,6 +90,7 @@ public sealed class LimitTests
     [InlineData("line,max=4", "616263640A", "61626364650A")]
     [InlineData("line,max=4", "616263640D0A", "61626364650D0A")]
     [InlineData("delim:0D0A|00,max=4", "616263640D0A", "616263640D0D0A")]
+    [InlineData("line,keep,max=4", "6162630A", "616263640A")]
     [InlineData("json,max=4", "5B31325D", "5B3132335D")]
     [InlineData("len:1,max=4", "0461626364", "05616263646566")]
     [InlineData("netstring,max=4", "343A616263642C", "353A61626364652C")]
