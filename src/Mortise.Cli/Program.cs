@@ -1,1 +1,4 @@
-return 0;
+using Mortise.Cli;
+
+StandardOutput.Install();
+return await CommandLine.RunAsync(args);

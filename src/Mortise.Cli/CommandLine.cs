@@ -1,0 +1,106 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+
+namespace Mortise.Cli;
+
+/// <summary>The root command: its verbs, and what holds for all of them (usage errors, failures, signals).</summary>
+internal static class CommandLine
+{
+    private static readonly Option<string> Language = new("--lang")
+    {
+        Description = "the language of messages: en or zh",
+        DefaultValueFactory = _ => "en",
+        Recursive = true,
+    };
+
+    /// <summary>Every verb; each has a file of its own and a static Build.</summary>
+    private static Command[] Verbs() => [];
+
+    /// <summary>Runs one command line and gives its exit code.</summary>
+    public static async Task<int> RunAsync(string[] args)
+    {
+        Language.AcceptOnlyFromAmong("en", "zh");
+        var root = new RootCommand("Socket servers and clients that explain themselves.") { Language };
+        foreach (var verb in Verbs())
+            root.Add(verb);
+        var parsed = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
+        if (parsed.Errors.Count > 0)
+            return TellUsage(parsed);
+        bool Given(string name) => parsed.Tokens.Any(t => t.Type == TokenType.Option && t.Value == name);
+        var report = new FailureReport(Given("--json"), Given("-v") || Given("--verbose"),
+            parsed.GetValue(Language) ?? "en");
+        using var interrupts = new Interrupts();
+        try
+        {
+            var configuration = new InvocationConfiguration
+            {
+                EnableDefaultExceptionHandler = false,
+                ProcessTerminationTimeout = null,   // Interrupts looks after signals
+            };
+            return await parsed.InvokeAsync(configuration, Interrupts.First);
+        }
+        catch (Exception e)
+        {
+            return Tell(report, e);
+        }
+    }
+
+    private static int Tell(FailureReport report, Exception failure)
+    {
+        try
+        {
+            return report.Tell(failure);
+        }
+        catch (ClosedOutputException)
+        {
+            return ExitCodes.Of(failure);
+        }
+    }
+
+    private static int TellUsage(ParseResult parsed)
+    {
+        foreach (var message in parsed.Errors.Select(e => e.Message).Distinct())
+            Console.Error.WriteLine("mortise: " + TerminalText.Escape(message));
+        foreach (var token in parsed.UnmatchedTokens)
+        {
+            if (Nearest(token, parsed.CommandResult) is { } near)
+                Console.Error.WriteLine($"  did you mean {near}?");
+        }
+
+        var path = new List<string>();
+        for (SymbolResult? at = parsed.CommandResult; at is CommandResult command; at = at.Parent)
+            path.Insert(0, command.Command is RootCommand ? "mortise" : command.Command.Name);
+        Console.Error.WriteLine($"  see: {string.Join(' ', path)} --help");
+        return ExitCodes.Usage;
+    }
+
+    /// <summary>The option or verb that differs from <paramref name="token"/> by the fewest letters, at most 3.</summary>
+    private static string? Nearest(string token, CommandResult at)
+    {
+        var names = new List<string>(at.Command.Subcommands.Select(c => c.Name));
+        for (SymbolResult? level = at; level is CommandResult command; level = level.Parent)
+            names.AddRange(command.Command.Options.Where(o => level == at || o.Recursive).Select(o => o.Name));
+        return names.Where(n => n.StartsWith('-') == token.StartsWith('-'))
+            .Select(n => (Name: n, Distance: Distance(n, token)))
+            .Where(n => n.Distance <= Math.Min(3, token.Length / 2)).OrderBy(n => n.Distance)
+            .Select(n => n.Name).FirstOrDefault();
+    }
+
+    private static int Distance(string a, string b)
+    {
+        var row = Enumerable.Range(0, b.Length + 1).ToArray();
+        for (var i = 1; i <= a.Length; i++)
+        {
+            var diagonal = row[0];
+            row[0] = i;
+            for (var j = 1; j <= b.Length; j++)
+            {
+                var step = Math.Min(Math.Min(row[j], row[j - 1]) + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1));
+                diagonal = row[j];
+                row[j] = step;
+            }
+        }
+
+        return row[^1];
+    }
+}

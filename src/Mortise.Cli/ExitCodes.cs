@@ -1,0 +1,48 @@
+namespace Mortise.Cli;
+
+/// <summary>The exit codes of the command's contract; a script may rely on each.</summary>
+internal static class ExitCodes
+{
+    public const int Ok = 0, NotMet = 1, Usage = 2, NameNotFound = 3, Refused = 4, TimedOut = 5, Unreachable = 6,
+        CannotBind = 7, Reset = 8, Protocol = 9, Tls = 10, Permission = 11, Unsupported = 12, Exhausted = 13,
+        Unexpected = 70, Interrupted = 130;
+
+    /// <summary>The code of a failure; <see cref="Unexpected"/> for what no part of Mortise foresaw.</summary>
+    public static int Of(Exception failure) => failure switch
+    {
+        ClosedOutputException => Ok,
+        InvalidSettingException => Usage,
+        UnsupportedException => Unsupported,
+        TimedOutException => TimedOut,
+        FrameException => Protocol,
+        MortiseException known => OfSymbol(known.Symbol) ?? OfKind(known),
+        OperationCanceledException => Interrupted,
+        UnauthorizedAccessException => Permission,
+        _ => Unexpected,
+    };
+
+    private static int? OfSymbol(string symbol) => symbol switch
+    {
+        "ECONNREFUSED" => Refused,
+        "ETIMEDOUT" => TimedOut,
+        "EHOSTUNREACH" or "ENETUNREACH" or "EHOSTDOWN" or "ENETDOWN" => Unreachable,
+        "EADDRINUSE" or "EADDRNOTAVAIL" => CannotBind,
+        "ECONNRESET" or "EPIPE" or "ECONNABORTED" or "reset" => Reset,
+        "EACCES" or "EPERM" => Permission,
+        "EMFILE" or "ENFILE" or "ENOMEM" or "ENOBUFS" or "ENOSPC" => Exhausted,
+        "EAFNOSUPPORT" or "EPROTONOSUPPORT" or "ESOCKTNOSUPPORT" or "ENOTSUP" or "EOPNOTSUPP" => Unsupported,
+        "tls" => Tls,
+        _ => null,
+    };
+
+    private static int OfKind(MortiseException failure) => failure switch
+    {
+        ResolveException => NameNotFound,
+        BindException => CannotBind,
+        ConnectException => failure.Symbol is "EINVAL" ? Unreachable : Refused,
+        ConnectionException { CloseReason: CloseReason.Tls } => Tls,
+        ConnectionException { CloseReason: CloseReason.PeerDead or CloseReason.Idle } => TimedOut,
+        ConnectionException => Reset,
+        _ => Unexpected,
+    };
+}

@@ -1,0 +1,57 @@
+namespace Mortise.Cli;
+
+/// <summary>How a verb's failure is told: as text on stderr, and with <c>--json</c> as an event on stdout.</summary>
+internal sealed record FailureReport(bool Json, bool Verbose, string Language)
+{
+    /// <summary>Tells the failure and gives its exit code.</summary>
+    public int Tell(Exception failure)
+    {
+        var code = ExitCodes.Of(failure);
+        if (failure is ClosedOutputException)
+            return code;
+        if (Json)
+            TellJson(failure);
+        else if (failure is MortiseException known)
+            TellText(known);
+        else if (failure is OperationCanceledException)
+            Console.Error.WriteLine("interrupted");
+        else if (code == ExitCodes.Unexpected)
+            Console.Error.WriteLine("mortise: an error that Mortise did not foresee"
+                + (Verbose ? "" : "; -v shows where it happened, please report it"));
+        else
+            Console.Error.WriteLine("mortise: " + TerminalText.Escape(failure.Message));
+        if (Verbose && failure is not OperationCanceledException)
+            Console.Error.WriteLine(failure);
+        return code;
+    }
+
+    private void TellText(MortiseException failure)
+    {
+        var where = failure.Endpoint is null ? failure.Operation : $"{failure.Operation} {failure.Endpoint}";
+        var name = failure.Errno == 0 ? failure.Symbol : $"{failure.Symbol} {failure.Errno}";
+        var (reason, hint) = (failure.Reason, failure.Hint);
+        var known = ErrorCatalogue.TryFind(failure.Symbol, out var entry);
+        if (known && Language == "zh")
+        {
+            reason = reason.Replace(entry.English.Meaning, entry.Chinese.Meaning, StringComparison.Ordinal);
+            hint = hint == entry.English.HintFor(failure.Operation) ? entry.Chinese.HintFor(failure.Operation) : hint;
+        }
+
+        Console.Error.WriteLine(TerminalText.Escape($"mortise: {where}: {reason} ({name})"));
+        if (hint is not null)
+            Console.Error.WriteLine(TerminalText.Escape($"  {(Language == "zh" ? "试试" : "try")}: {hint}"));
+        if (known && failure is not InvalidSettingException)
+            Console.Error.WriteLine($"  {(Language == "zh" ? "更多" : "more")}: mortise explain {failure.Symbol}");
+    }
+
+    private static void TellJson(Exception failure) => JsonLine.Write("error", json =>
+    {
+        var known = failure as MortiseException;
+        json.WriteNumber("errno", known?.Errno ?? 0);
+        json.WriteString("symbol", known?.Symbol ?? failure.GetType().Name);
+        json.WriteString("op", known?.Operation);
+        json.WriteString("endpoint", known?.Endpoint);
+        json.WriteString("reason", known?.Reason ?? failure.Message);
+        json.WriteString("hint", known?.Hint);
+    });
+}
