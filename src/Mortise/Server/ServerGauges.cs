@@ -1,5 +1,4 @@
 using Mortise.Telemetry;
-using Mortise.Transports.Pipes;
 
 namespace Mortise.Server;
 
@@ -17,7 +16,6 @@ internal static class ServerGauges
         counters.Probe(Metrics.BytesHeld, () => watch.Live.Sum(c => c.BytesHeld + c.BytesQueued));
         counters.Probe(Metrics.SendQueueBytes, () => watch.Live.Sum(c => c.BytesQueued));
         counters.Probe(Metrics.AcceptQueueLength, () => listeners.Sum(l => Math.Max(0L, l.AcceptQueueLength)));
-        MortiseMeter.Probe(Metrics.BuffersOutstanding, () => BlockPool.Shared.Outstanding);
         MortiseMeter.Probe(Metrics.ListenOverflows, ListenOverflows);
     }
 

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using Mortise.Telemetry;
 
 namespace Mortise.Transports.Pipes;
 
@@ -26,7 +27,7 @@ internal sealed class BlockPool(bool poison)
     [ThreadStatic]
     private static Block?[]? t_last;
 
-    public static BlockPool Shared { get; } = new(Environment.GetEnvironmentVariable("MORTISE_POISON") == "1");
+    public static BlockPool Shared { get; } = MakeShared();
 
     /// <summary>Buffers rented and not yet returned; 0 when no connection holds bytes.</summary>
     public long Outstanding => Interlocked.Read(ref _outstanding);
@@ -83,6 +84,13 @@ internal sealed class BlockPool(bool poison)
             Return(first);
             first = next;
         }
+    }
+
+    private static BlockPool MakeShared()
+    {
+        var pool = new BlockPool(Environment.GetEnvironmentVariable("MORTISE_POISON") == "1");
+        MortiseMeter.Probe(Metrics.BuffersOutstanding, () => pool.Outstanding);
+        return pool;
     }
 
     private bool TryTakeKept(int size, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out Block? block)
