@@ -43,7 +43,7 @@ install_missing_programs() {
 run_tests() {
     rm -f "$results"/tests.{xml,trx}
     [[ $# -gt 0 ]] || rm -f "$ledger" # a filtered run adds to the ledger, a whole run begins a new one
-    local status=0 total=0 passed=0 failed=0 skipped=0 errors=0
+    local status=0 passed=0 failed=0 skipped=0 errors=0 name
     MORTISE_ROWS_FILE=$ledger timeout --kill-after=10 "${test_minutes_max}m" \
         dotnet exec "tests/Mortise.Tests/bin/$configuration/net10.0/Mortise.Tests.dll" \
         -noLogo -noColor -noAutoReporters \
@@ -52,15 +52,16 @@ run_tests() {
     if [[ -s $results/tests.xml ]]; then
         local counts
         counts=$(grep -o -m1 '<assembly .*' "$results/tests.xml" | head -n 1)
-        for name in total passed failed skipped errors; do
+        for name in passed failed skipped errors; do
             [[ $counts =~ \ $name=\"([0-9]+)\" ]] && printf -v "$name" %s "${BASH_REMATCH[1]}"
         done
         failed=$((failed + errors))
     fi
-    # A run that died without a result, or that ran nothing, did not pass.
-    ((failed > 0 || (status == 0 && passed > 0))) || failed=1
+    # A runner that died leaves no counts that explain its exit code: that is one failure more.
+    ((status == 0 || failed > 0)) || failed=1
+    ((passed + failed > 0)) || echo "no test ran: that is a failure" >&2
     echo "$passed passed, $failed failed, $skipped skipped"
-    ((failed == 0))
+    ((failed == 0 && passed > 0))
 }
 
 rows() {
