@@ -264,9 +264,9 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
         {
             var turn = _nextTurn;
             _nextTurn = null;
-            if (_head is not null && turn is not null && _fault is null)
+            if (_head is not null && (turn is not null || _completed) && _fault is null)
             {
-                StartTurn(TakeBatch(), turn);
+                StartTurn(TakeBatch(), turn ?? new TaskCompletionSource());
                 return;
             }
 
