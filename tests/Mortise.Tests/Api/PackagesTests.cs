@@ -4,7 +4,7 @@ using Xunit;
 
 namespace Mortise.Tests.Api;
 
-/// <summary>What we ship is the packages, not the tree: a stranger's empty project has to be able to use them.</summary>
+/// <summary>We ship packages, not the tree: an empty project of a stranger has to be able to use them.</summary>
 public sealed class PackagesTests
 {
     private static readonly TimeSpan PackTimeout = TimeSpan.FromMinutes(4);
