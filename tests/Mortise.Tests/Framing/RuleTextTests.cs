@@ -26,6 +26,7 @@ public sealed class RuleTextTests
     [InlineData("delim:END", "\"END\" is not a delimiter", "delim:'END'")]
     [InlineData("delim:0D0A|0D0A", "given twice", "leave one out")]
     [InlineData("delim:0D|0D0A", "0D0A can never end a frame", "leave one of the two out")]
+    [InlineData("delim:616263|62", "616263 can never end a frame", "leave one of the two out")]
     [InlineData("delim:0D0A,keep,max=1", "no room for the delimiter", "raise max=")]
     [InlineData("line:lf", "no variant \"lf\"", "line:crlf")]
     [InlineData("lnie", "no rule \"lnie\"", "did you mean line?")]
