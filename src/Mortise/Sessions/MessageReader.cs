@@ -18,11 +18,10 @@ internal sealed class MessageReader<T>(Connection connection, Codec<T> codec)
     /// <exception cref="FrameException">The bytes break the rule, or the stream ended inside a frame.</exception>
     public bool TryNext(out T message)
     {
-        if (_reading && (codec.Framing.TryRead(ref _buffer, ref _scan, out var frame)
-            || _ended && codec.Framing.TryReadLast(ref _buffer, ref _scan, out frame)))
+        if (_reading && (codec.TryRead(ref _buffer, ref _scan, out message)
+            || _ended && codec.TryReadLast(ref _buffer, ref _scan, out message)))
         {
             connection.FramesReceived++;
-            message = codec.Decode(frame);
             return true;
         }
 

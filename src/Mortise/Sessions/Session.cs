@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Runtime.CompilerServices;
 using Mortise.Sessions;
 
@@ -13,14 +12,10 @@ public sealed class Session<T> : IAsyncDisposable
 {
     /// <summary>Replies of one batch leave in one flush, but not later than this many bytes.</summary>
     private const int BatchBytesMax = 64 * 1024;
-    private const int ScratchBytesKept = 64 * 1024;
 
     private readonly Codec<T> _codec;
     private readonly MessageReader<T> _reader;
     private volatile bool _batching;
-
-    [ThreadStatic]
-    private static ArrayBufferWriter<byte>? t_scratch;
 
     internal Session(Connection connection, Codec<T> codec)
     {
@@ -160,23 +155,10 @@ public sealed class Session<T> : IAsyncDisposable
             yield return message;
     }
 
-    /// <summary>Encodes aside first: a codec that throws half-way must not leave half a message on the wire.</summary>
     private void Write(T message)
     {
-        var scratch = t_scratch ??= new ArrayBufferWriter<byte>(256);
-        try
-        {
-            _codec.Encode(message, scratch);
-            lock (Connection.SendGate)
-                _codec.Framing.Write(scratch.WrittenSpan, Connection.Output);
-        }
-        finally
-        {
-            if (scratch.Capacity > ScratchBytesKept)
-                t_scratch = null;
-            else
-                scratch.ResetWrittenCount();
-        }
+        lock (Connection.SendGate)
+            _codec.Write(message, Connection.Output);
     }
 
     private async ValueTask FlushAsync(CancellationToken cancellationToken) =>
