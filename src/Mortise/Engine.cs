@@ -1,3 +1,4 @@
+using System.Net;
 using Mortise.Transports;
 using Mortise.Transports.Managed;
 
@@ -9,6 +10,13 @@ namespace Mortise;
 internal static class Engine
 {
     private static readonly ManagedTransport Managed = new();
+
+    /// <summary>
+    /// <c>localhost</c> is an address by definition (RFC 6761), so that it can be listened on; other names cannot.
+    /// </summary>
+    public static Endpoint Bindable(Endpoint endpoint) => endpoint.Address is null && endpoint.Host == "localhost"
+        ? endpoint.WithAddress(IPAddress.Loopback)
+        : endpoint;
 
     /// <exception cref="UnsupportedException">No transport of this build carries the endpoint's kind.</exception>
     public static Transport For(Endpoint endpoint, MemoryNetwork? memory)
