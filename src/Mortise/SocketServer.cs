@@ -132,7 +132,7 @@ public sealed class SocketServer : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await SuspendAsync().ConfigureAwait(false);
-        _server.Dispose();
+        await _server.DisposeAsync().ConfigureAwait(false);
     }
 
     private async Task UntilStoppedAsync(CancellationToken cancellationToken)

@@ -15,12 +15,12 @@ internal sealed class AcceptPause(ServerOptions options, string listener)
     private TimeSpan _pause;
     private int _errors;
 
-    public Task AfterAsync(MortiseException error)
+    public Task AfterAsync(MortiseException error, CancellationToken cancellationToken)
     {
         _pause = _errors == 0 ? Min : _pause * 2 < Max ? _pause * 2 : Max;
         if (_errors++ == 0)
             ServerLog.AcceptErrors(options.Logger, listener, error.Symbol, error.Errno, error.Reason, Max);
-        return Task.Delay(_pause, options.Time);
+        return Task.Delay(_pause, options.Time, cancellationToken);
     }
 
     public void Recovered()

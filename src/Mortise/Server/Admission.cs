@@ -6,8 +6,9 @@ using Mortise.Transports;
 namespace Mortise.Server;
 
 /// <summary>
-/// Who may come in. A place and a descriptor are claimed before accept, so that at the limit the kernel's queue waits
-/// instead of clients being thrown out; the limit per address can only be known after.
+/// Who may come in. A descriptor is claimed before accept, because a process that runs out of them dies; a place after
+/// it, so that one idle listener does not sit on a place that another one needs. At the limit each listener holds one
+/// accepted connection back, the kernel's queue holds the rest, and nobody is thrown out.
 /// </summary>
 internal sealed class Admission
 {
@@ -29,38 +30,44 @@ internal sealed class Admission
     /// <summary>The lesser of the option and what the descriptor limit leaves.</summary>
     public int Limit { get; }
 
-    public bool IsFull => _places.CurrentCount == 0 || _descriptors.Claimed >= _descriptors.Capacity;
+    public bool IsFull => _places.CurrentCount == 0;
 
-    public async ValueTask ClaimPlaceAsync(CancellationToken cancellationToken)
-    {
-        await _places.WaitAsync(cancellationToken).ConfigureAwait(false);
-        try
-        {
-            await _descriptors.ClaimAsync(cancellationToken).ConfigureAwait(false);
-        }
-        catch
-        {
-            _places.Release();
-            throw;
-        }
-    }
+    public Task ClaimDescriptorAsync(CancellationToken cancellationToken) => _descriptors.ClaimAsync(cancellationToken);
 
-    public void ReleasePlace()
-    {
-        _descriptors.Release();
-        _places.Release();
-    }
+    public bool TryClaimDescriptor() => _descriptors.TryClaim();
+
+    public void ReleaseDescriptor() => _descriptors.Release();
+
+    public Task ClaimPlaceAsync(CancellationToken cancellationToken) => _places.WaitAsync(cancellationToken);
+
+    public bool TryClaimPlace() => _places.Wait(0);
+
+    public void ReleasePlace() => _places.Release();
 
     /// <summary>False when the peer's address has its share already. Every true is paid back by one leave.</summary>
     public bool TryEnter(Endpoint peer)
     {
         if (Counted(peer) is not { } address)
             return true;
-        var count = _perAddress.AddOrUpdate(address, 1, static (_, n) => n + 1);
-        if (count <= _perAddressMax)
-            return true;
-        Leave(peer);
-        return false;
+        while (true)
+        {
+            // Never above the limit, not even for a moment: two newcomers that race must not turn each other away.
+            if (!_perAddress.TryGetValue(address, out var count))
+            {
+                if (_perAddressMax < 1)
+                    return false;
+                if (_perAddress.TryAdd(address, 1))
+                    return true;
+            }
+            else if (count >= _perAddressMax)
+            {
+                return false;
+            }
+            else if (_perAddress.TryUpdate(address, count + 1, count))
+            {
+                return true;
+            }
+        }
     }
 
     public void Leave(Endpoint peer)

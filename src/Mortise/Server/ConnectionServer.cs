@@ -10,6 +10,8 @@ namespace Mortise.Server;
 /// </summary>
 internal sealed class ConnectionServer : IDisposable
 {
+    private static readonly TimeSpan LeaveTimeout = TimeSpan.FromSeconds(1);
+
     private readonly Func<Connection, Task> _handler;
     private readonly ServerOptions _options;
     private readonly List<Listener> _listeners = [];
@@ -19,6 +21,7 @@ internal sealed class ConnectionServer : IDisposable
     private readonly CancellationTokenSource _suspended = new();
     private readonly TaskCompletionSource _empty = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Task? _suspending;
+    private long _atLimitLogged;
     private int _running;
     private bool _draining;
 
@@ -90,14 +93,36 @@ internal sealed class ConnectionServer : IDisposable
         var aborted = 0;
         foreach (var connection in _watch.Live)
         {
+            if (connection.CloseReason is null)
+                aborted++;
             connection.Abort(CloseReason.Drain);
-            aborted++;
         }
 
+        await LeaveAsync().ConfigureAwait(false);
         return new DrainResult(before - aborted, aborted, _options.Time.GetElapsedTime(started));
     }
 
+    /// <summary>
+    /// Handlers of aborted connections get a moment to unwind, so that the counts are final. A handler that never ends is
+    /// not waited for, and this moment is real time under any clock.
+    /// </summary>
+    private async Task LeaveAsync()
+    {
+        if (LiveCount > 0)
+            await Task.WhenAny(_empty.Task, Task.Delay(LeaveTimeout)).ConfigureAwait(false);
+    }
+
     /// <summary>Ends everything at once.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        Volatile.Write(ref _draining, true);
+        foreach (var connection in _watch.Live)
+            connection.Abort(CloseReason.Drain);
+        await LeaveAsync().ConfigureAwait(false);
+        Dispose();
+    }
+
+    /// <summary>Ends everything at once, and waits for nobody.</summary>
     public void Dispose()
     {
         _suspended.Cancel();
@@ -117,11 +142,10 @@ internal sealed class ConnectionServer : IDisposable
         {
             try
             {
-                if (_admission.IsFull)
-                    ServerLog.AtLimit(_options.Logger, name, _admission.Limit);
-                await _admission.ClaimPlaceAsync(_suspended.Token).ConfigureAwait(false);
-                Start(await AcceptAsync(listener).ConfigureAwait(false), name);
+                var connection = await AcceptAsync(listener).ConfigureAwait(false);
                 pause.Recovered();
+                if (IsAdmitted(connection))
+                    await StartAsync(connection, name).ConfigureAwait(false);
                 if (_options.AcceptDelay > TimeSpan.Zero)
                     await Task.Delay(_options.AcceptDelay, _options.Time, _suspended.Token).ConfigureAwait(false);
             }
@@ -133,7 +157,7 @@ internal sealed class ConnectionServer : IDisposable
             {
                 // Out of descriptors or memory, or a client gone before accept: it never ends the loop.
                 Counters.Rejected(RejectReason.AcceptError);
-                await pause.AfterAsync(e).ConfigureAwait(false);
+                await pause.AfterAsync(e, _suspended.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }
     }
@@ -144,52 +168,87 @@ internal sealed class ConnectionServer : IDisposable
         await Task.WhenAll(_accepting).ConfigureAwait(false);
         foreach (var listener in _listeners)
         {
-            await TakeWaitingAsync(listener).ConfigureAwait(false);
+            TakeWaiting(listener);
             listener.Dispose();
         }
     }
 
     private async ValueTask<Connection> AcceptAsync(Listener listener)
     {
+        await _admission.ClaimDescriptorAsync(_suspended.Token).ConfigureAwait(false);
         try
         {
             return await listener.AcceptAsync(_suspended.Token).ConfigureAwait(false);
         }
         catch
         {
-            _admission.ReleasePlace();
+            _admission.ReleaseDescriptor();
             throw;
         }
     }
 
-    private async Task TakeWaitingAsync(Listener listener)
+    private void TakeWaiting(Listener listener)
     {
         // Bounded by the accept queue: nobody can enter it faster than this empties it for longer than a moment.
-        for (var taken = 0; taken <= listener.Backlog; taken++)
+        for (var taken = 0; taken <= listener.Backlog && _admission.TryClaimDescriptor(); taken++)
         {
             if (_admission.IsFull || !listener.TryAccept(out var connection))
+            {
+                _admission.ReleaseDescriptor();
                 return;
-            await _admission.ClaimPlaceAsync(default).ConfigureAwait(false);
-            Start(connection, listener.Endpoint.ToString());
+            }
+
+            if (!IsAdmitted(connection))
+                continue;
+            if (_admission.TryClaimPlace())
+                Start(connection, listener.Endpoint.ToString());
+            else
+                TurnAway(connection, CloseReason.Drain);
         }
+    }
+
+    private bool IsAdmitted(Connection connection)
+    {
+        if (_admission.TryEnter(connection.RemoteEndpoint))
+            return true;
+        Counters.Rejected(RejectReason.AddressLimit);
+        ServerLog.Rejected(_options.Logger, connection.RemoteEndpoint.Authority, "address_limit");
+        connection.Abort(CloseReason.RateLimit);
+        _admission.ReleaseDescriptor();
+        return false;
+    }
+
+    private void TurnAway(Connection connection, CloseReason reason)
+    {
+        connection.Abort(reason);
+        _admission.Leave(connection.RemoteEndpoint);
+        _admission.ReleaseDescriptor();
+    }
+
+    /// <summary>Holds the newcomer back until there is a place; when accepting stops first, it has to go.</summary>
+    private async ValueTask StartAsync(Connection connection, string listener)
+    {
+        if (!_admission.TryClaimPlace())
+        {
+            LogAtLimit(listener);
+            var place = _admission.ClaimPlaceAsync(_suspended.Token);
+            await place.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (!place.IsCompletedSuccessfully)
+            {
+                TurnAway(connection, CloseReason.Drain);
+                return;
+            }
+        }
+
+        Start(connection, listener);
     }
 
     private void Start(Connection connection, string listener)
     {
-        if (!_admission.TryEnter(connection.RemoteEndpoint))
-        {
-            Counters.Rejected(RejectReason.AddressLimit);
-            ServerLog.Rejected(_options.Logger, connection.RemoteEndpoint.Authority, "address_limit");
-            connection.Abort(CloseReason.RateLimit);
-            _admission.ReleasePlace();
-            return;
-        }
-
         Interlocked.Increment(ref _running);
         Counters.Accepted();
         _watch.Add(connection);
         ServerLog.Accepted(_options.Logger, Name(connection), connection.RemoteEndpoint.Authority, listener);
-        _options.OnAccepted?.Invoke(connection);
         ThreadPool.UnsafeQueueUserWorkItem(static s => _ = s.server.RunAsync(s.connection), (server: this, connection),
             preferLocal: false);
     }
@@ -199,6 +258,7 @@ internal sealed class ConnectionServer : IDisposable
         var reason = CloseReason.Local;
         try
         {
+            _options.OnAccepted?.Invoke(connection);
             await _handler(connection).ConfigureAwait(false);
         }
         catch (FrameException e)
@@ -220,14 +280,23 @@ internal sealed class ConnectionServer : IDisposable
 
         await connection.CloseAsync(reason, _options.WriteStallTimeout, _options.CloseLinger).ConfigureAwait(false);
         await connection.Input.CompleteAsync().ConfigureAwait(false);
+        Count(connection);
+        try
+        {
+            _options.OnClosed?.Invoke(connection);
+        }
+        catch (Exception e)
+        {
+            // A fault in the owner's callback must not keep the place of a connection that is gone.
+            ServerLog.HandlerFault(_options.Logger, e, Name(connection));
+        }
+
         Forget(connection);
     }
 
-    private void Forget(Connection connection)
+    private void Count(Connection connection)
     {
         _watch.Remove(connection);
-        _admission.Leave(connection.RemoteEndpoint);
-        _admission.ReleasePlace();
         var reason = connection.CloseReason ?? CloseReason.Local;
         Counters.Add(Metrics.BytesReceived, connection.BytesReceived);
         Counters.Add(Metrics.BytesSent, connection.BytesSent);
@@ -235,9 +304,28 @@ internal sealed class ConnectionServer : IDisposable
         Counters.Closed(reason);
         ServerLog.Closed(_options.Logger, Name(connection), reason.Name(), connection.BytesReceived,
             connection.BytesSent);
-        _options.OnClosed?.Invoke(connection);
-        if (Interlocked.Decrement(ref _running) == 0 && Volatile.Read(ref _draining))
+    }
+
+    /// <summary>The place comes last: who takes it must find the counters without this connection.</summary>
+    private void Forget(Connection connection)
+    {
+        var left = Interlocked.Decrement(ref _running);
+        _admission.Leave(connection.RemoteEndpoint);
+        _admission.ReleaseDescriptor();
+        _admission.ReleasePlace();
+        if (left == 0 && Volatile.Read(ref _draining))
             _empty.TrySetResult();
+    }
+
+    /// <summary>At most one line a second: a full server has other things to do than to say so.</summary>
+    private void LogAtLimit(string listener)
+    {
+        var now = _options.Time.GetTimestamp();
+        var last = Interlocked.Read(ref _atLimitLogged);
+        if (last != 0 && _options.Time.GetElapsedTime(last, now) < TimeSpan.FromSeconds(1)
+            || Interlocked.CompareExchange(ref _atLimitLogged, now, last) != last)
+            return;
+        ServerLog.AtLimit(_options.Logger, listener, _admission.Limit);
     }
 
     private static string Name(Connection connection) =>

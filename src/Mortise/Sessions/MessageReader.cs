@@ -22,6 +22,8 @@ internal sealed class MessageReader<T>(Connection connection, Codec<T> codec)
             || _ended && codec.TryReadLast(ref _buffer, ref _scan, out message)))
         {
             connection.FramesReceived++;
+            // Whole: from here on its time is the handler's, not the peer's.
+            connection.FrameBegunAt = -1;
             return true;
         }
 

@@ -125,7 +125,9 @@ public sealed class Session<T> : IAsyncDisposable
                 while (_reader.TryNext(out var message))
                 {
                     var handling = handler(this, message);
-                    if (!handling.IsCompletedSuccessfully)
+                    if (handling.IsCompletedSuccessfully)
+                        handling.GetAwaiter().GetResult(); // gives a pooled source back
+                    else
                         await LeaveBatchAsync(handling).ConfigureAwait(false);
                 }
             }

@@ -16,6 +16,7 @@ public abstract partial class Connection : IAsyncDisposable
 
     private readonly Lock _endGate = new();
     private CancellationTokenSource? _closed;
+    private bool _announced;
     private int _reason = -1;
     private long _bytesReceived;
     private long _bytesSent;
@@ -48,8 +49,8 @@ public abstract partial class Connection : IAsyncDisposable
 
     /// <summary>
     /// What goes to the peer. A flush completes when the kernel has taken the bytes, which is not yet delivery.
-    /// <c>WriteAsync</c> may be called from any thread; <c>GetMemory</c>…<c>Advance</c>…<c>FlushAsync</c> belong to one
-    /// writer at a time.
+    /// <c>WriteAsync</c> may be called from any thread; a writer that uses <c>GetMemory</c>…<c>Advance</c> must be the
+    /// only one.
     /// </summary>
     public abstract PipeWriter Output { get; }
 
@@ -62,9 +63,13 @@ public abstract partial class Connection : IAsyncDisposable
         {
             lock (_endGate)
             {
-                _closed ??= new CancellationTokenSource();
-                if (_reason >= 0 && !_closed.IsCancellationRequested)
-                    _closed.Cancel();
+                if (_closed is null)
+                {
+                    _closed = new CancellationTokenSource();
+                    if (_announced)
+                        _closed.Cancel();
+                }
+
                 return _closed.Token;
             }
         }
@@ -182,7 +187,18 @@ public abstract partial class Connection : IAsyncDisposable
     {
         CancellationTokenSource? closed;
         lock (_endGate)
+        {
+            _announced = true;
             closed = _closed;
-        closed?.Cancel();
+        }
+
+        try
+        {
+            closed?.Cancel();
+        }
+        catch (AggregateException)
+        {
+            // A callback on the token threw. That is its owner's fault to find; the end goes on for everybody else.
+        }
     }
 }

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Net.Sockets;
+using Mortise.Errors;
 
 namespace Mortise;
 
@@ -18,7 +19,8 @@ public abstract partial class Connection
         var part = result.Buffer.Slice(0, Math.Min(buffer.Length, result.Buffer.Length));
         part.CopyTo(buffer.Span);
         Input.AdvanceTo(part.End);
-        return (int)part.Length;
+        // Otherwise 0 would say that the peer finished.
+        return !part.IsEmpty || !result.IsCanceled ? (int)part.Length : throw new OperationCanceledException();
     }
 
     /// <summary>
@@ -106,10 +108,17 @@ public abstract partial class Connection
 
     /// <summary>Sends one urgent byte (MSG_OOB, RFC 6093: one byte at most is outstanding); TCP only.</summary>
     /// <exception cref="UnsupportedException">The connection is not TCP.</exception>
+    /// <exception cref="ConnectionException">The connection failed, or its queue is full (EAGAIN).</exception>
     public void SendUrgent(byte value)
     {
-        if (TcpSocket("send urgent").Send([value], SocketFlags.OutOfBand) == 1)
-            CountSent(1);
+        try
+        {
+            TcpSocket("send urgent").Send([value], SocketFlags.OutOfBand);
+        }
+        catch (SocketException e)
+        {
+            throw Failures.Transfer("send urgent", RemoteEndpoint.ToString(), e);
+        }
     }
 
     /// <summary>Takes the urgent byte if one has arrived; the ordinary stream is not touched. TCP only.</summary>

@@ -51,7 +51,8 @@ internal sealed class Readiness(Socket socket)
         if (Interlocked.CompareExchange(ref _state, Armed, Waiting) != Waiting)
             return;
         Volatile.Write(ref _wakeRequested, 0);
-        _core.SetResult(true);
+        // Not on this stack: who aborts, cancels or looks after timeouts must not run the reader's handler.
+        ThreadPool.UnsafeQueueUserWorkItem(static r => r._core.SetResult(true), this, preferLocal: false);
     }
 
     protected override void OnCompleted(SocketAsyncEventArgs e)

@@ -17,6 +17,8 @@ internal sealed class SocketListener : Listener
     public SocketListener(Socket socket, Endpoint endpoint, int backlog, TransportOptions options, UnixSocketFile? file)
     {
         _socket = socket;
+        // Another acceptor may take what Poll saw; TryAccept must then say no, not wait.
+        _socket.Blocking = false;
         _options = options;
         _file = file;
         Endpoint = endpoint;

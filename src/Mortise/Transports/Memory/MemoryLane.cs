@@ -38,14 +38,25 @@ internal sealed class MemoryLane
         lock (_gate)
         {
             ThrowIfReset();
-            if (_faults.ReadsStalled || _current.IsEmpty && !TryNextPart())
-                return _finished && _parts.Count == 0 && !_faults.ReadsStalled ? 0 : -1;
-            var bytes = _faults.Fragment(Math.Min(target.Length, _current.Length));
-            _current.Span[..bytes].CopyTo(target);
-            _current = _current[bytes..];
-            _buffered -= bytes;
+            if (_faults.ReadsStalled)
+                return -1;
+            var taken = 0;
+            while (taken < target.Length && (!_current.IsEmpty || TryNextPart()))
+            {
+                var bytes = Math.Min(target.Length - taken, _current.Length);
+                var fragment = _faults.Fragment(bytes);
+                _current.Span[..fragment].CopyTo(target[taken..]);
+                _current = _current[fragment..];
+                taken += fragment;
+                if (fragment < bytes || _faults.IsFragmenting)
+                    break;
+            }
+
+            if (taken == 0)
+                return _finished && _parts.Count == 0 ? 0 : -1;
+            _buffered -= taken;
             Signal(ref _writer);
-            return bytes;
+            return taken;
         }
     }
 

@@ -35,10 +35,16 @@ internal sealed class MemoryTransport(MemoryNetwork network) : Transport
         var there = new MemoryLane(faults, options.Time, network.Post);
         var back = new MemoryLane(faults, options.Time, network.Post);
         var server = new WireConnection(new MemoryWire(there, back, network.Post), endpoint, endpoint, options.Time);
+        var client = new WireConnection(new MemoryWire(back, there, network.Post), endpoint, endpoint, options.Time);
         if (!listener.TryOffer(server))
+        {
+            server.Abort();
+            client.Abort();
             throw new ConnectException(endpoint.ToString(), "ETIMEDOUT", "the accept queue is full",
                 "accept faster or listen with a larger backlog", 110);
-        return new(new WireConnection(new MemoryWire(back, there, network.Post), endpoint, endpoint, options.Time));
+        }
+
+        return new(client);
     }
 
     private sealed class MemoryListener(Endpoint endpoint, int backlog, Action<MemoryListener> closed) : Listener

@@ -21,6 +21,8 @@ public sealed class NetworkFaults
 
     internal bool FragmentRandomly { get; private set; }
 
+    internal bool IsFragmenting => FragmentBytesMax < int.MaxValue;
+
     internal TimeSpan Delay { get; private set; }
 
     internal long ResetAfterBytes { get; private set; } = long.MaxValue;

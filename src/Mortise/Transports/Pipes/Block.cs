@@ -11,6 +11,11 @@ internal sealed class Block(byte[] bytes) : ReadOnlySequenceSegment<byte>
     /// <summary>0 = in the pool, 1 = rented; changed atomically so that a second return is caught.</summary>
     internal int Rented;
 
+    /// <summary>
+    /// Somebody outside may still write to it, so a return leaves it to the garbage collector instead of the pool.
+    /// </summary>
+    internal bool Lent;
+
     public byte[] Bytes { get; } = bytes;
 
     public int Filled { get; private set; }

@@ -57,6 +57,8 @@ internal sealed class BlockPool(bool poison)
             throw new InvalidOperationException("A buffer was returned twice: two owners believed it theirs.");
 
         Interlocked.Decrement(ref _outstanding);
+        if (block.Lent)
+            return;
         block.Clear();
         var size = SizeClass(block.Bytes.Length);
         if (size < 0)
@@ -91,6 +93,19 @@ internal sealed class BlockPool(bool poison)
         var pool = new BlockPool(Environment.GetEnvironmentVariable("MORTISE_POISON") == "1");
         MortiseMeter.Probe(Metrics.BuffersOutstanding, () => pool.Outstanding);
         return pool;
+    }
+
+    /// <summary>
+    /// Gives up <paramref name="first"/> and all blocks behind it while somebody may still look at them: they count as
+    /// returned, and are never handed out again.
+    /// </summary>
+    public void ForgetChain(Block? first)
+    {
+        for (; first is not null; first = first.NextBlock)
+        {
+            first.Lent = true;
+            Return(first);
+        }
     }
 
     private bool TryTakeKept(int size, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out Block? block)

@@ -42,6 +42,17 @@ internal abstract class Wire
     public virtual void Post<TState>(Action<TState> work, TState state) =>
         ThreadPool.UnsafeQueueUserWorkItem(work, state, preferLocal: true);
 
+    /// <summary>
+    /// What several senders wait on together. On the thread pool each of them goes on by itself: one that blocks must
+    /// not keep the others from seeing that their bytes have gone.
+    /// </summary>
+    public virtual TaskCompletionSource NewTurn()
+    {
+        var turn = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _ = turn.Task.Unobserved();
+        return turn;
+    }
+
     /// <summary>The socket under the wire, or null where there is none.</summary>
     public virtual System.Net.Sockets.Socket? Socket => null;
 }

@@ -14,6 +14,8 @@ internal sealed class WireConnection : Connection
     private readonly Wire _wire;
     private readonly WireReader _reader;
     private readonly WireWriter _writer;
+    private readonly Lock _closeGate = new();
+    private Task? _closing;
     private int _endingReason = -1;
     private int _released;
 
@@ -67,19 +69,24 @@ internal sealed class WireConnection : Connection
             Release(reset: true);
     }
 
-    public override async ValueTask CloseAsync(CloseReason reason, TimeSpan flushTimeout, TimeSpan linger)
+    /// <summary>Only the first call closes; the others wait with it.</summary>
+    public override ValueTask CloseAsync(CloseReason reason, TimeSpan flushTimeout, TimeSpan linger)
+    {
+        lock (_closeGate)
+            return new(_closing ??= CloseOnceAsync(reason, flushTimeout, linger));
+    }
+
+    private async Task CloseOnceAsync(CloseReason reason, TimeSpan flushTimeout, TimeSpan linger)
     {
         if (CloseReason is not null)
-        {
-            _reader.Complete();
             return;
-        }
-
         _reader.EndInput();
         try
         {
-            await _writer.CompleteAsync().AsTask().WaitAsync(flushTimeout, Time).ConfigureAwait(false);
-            await DiscardInputAsync(linger).ConfigureAwait(false);
+            await _writer.CompleteAsync().AsTask().Unobserved().WaitAsync(flushTimeout, Time).ConfigureAwait(false);
+            // A read that still waits was woken by EndInput and takes what is there itself.
+            if (_reader.Retire())
+                await DiscardInputAsync(linger).ConfigureAwait(false);
         }
         catch (TimeoutException)
         {
@@ -92,11 +99,10 @@ internal sealed class WireConnection : Connection
         }
 
         reason = _endingReason >= 0 ? (CloseReason)_endingReason
-            : reason == Mortise.CloseReason.Local && _reader.SawEndOfStream ? Mortise.CloseReason.Eof
+            : reason == Mortise.CloseReason.Local && _reader.PeerFinished ? Mortise.CloseReason.Eof
             : reason;
         if (TryEnd(reason))
             Release(reset: false);
-        _reader.Complete();
     }
 
     /// <summary>Records a failure of the wire, ends the connection, and gives the exception to throw.</summary>
@@ -128,7 +134,7 @@ internal sealed class WireConnection : Connection
         var start = Time.GetTimestamp();
         try
         {
-            for (long discarded = 0; !_reader.SawEndOfStream && discarded < DiscardedBytesMax;)
+            for (long discarded = 0; !_reader.PeerFinished && discarded < DiscardedBytesMax;)
             {
                 var received = _wire.TryReceive(scrap);
                 var left = linger - Time.GetElapsedTime(start);
@@ -137,7 +143,7 @@ internal sealed class WireConnection : Connection
                 if (received > 0)
                     discarded += received;
                 else
-                    await _wire.WaitReadableAsync().AsTask().WaitAsync(left, Time).ConfigureAwait(false);
+                    await _wire.WaitReadableAsync().AsTask().Unobserved().WaitAsync(left, Time).ConfigureAwait(false);
             }
         }
         catch (TimeoutException)
@@ -157,7 +163,8 @@ internal sealed class WireConnection : Connection
         _writer.Break(fault ?? EndedError("send"));
         _wire.Close(reset);
         _wire.WakeReader();
+        _reader.Retire();
         Released?.Invoke();
-        AnnounceEnd();
+        _wire.Post(static c => c.AnnounceEnd(), this);
     }
 }

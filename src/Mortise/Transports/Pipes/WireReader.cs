@@ -11,11 +11,20 @@ namespace Mortise.Transports.Pipes;
 /// back-pressure.
 /// </summary>
 /// <remarks>
-/// Invariant: the unread bytes are those from <c>_headStart</c> of <c>_head</c> to the end of <c>_tail</c>.
+/// <para>Invariant: the unread bytes are those from <c>_headStart</c> of <c>_head</c> to the end of <c>_tail</c>.</para>
+/// <para>The connection may end on another thread at any moment, also while a handler looks at what it read. Whoever
+/// ends it calls <see cref="Retire"/>, and <c>_state</c> decides who gives the buffers back: the ender when nobody is
+/// inside, the reader when it is inside, and the garbage collector when the bytes are in a handler's hands.</para>
 /// </remarks>
 internal sealed class WireReader(WireConnection connection, Wire wire, BlockPool pool) : PipeReader
 {
     private const int FreeBytesWorthUsing = 512;
+
+    private const int Idle = 0;       // nothing handed out, nobody inside
+    private const int Inside = 1;     // a call of the owner runs or waits
+    private const int HandedOut = 2;  // a result is in the owner's hands until AdvanceTo
+    private const int Retired = 3;    // over; the buffers are gone
+    private const int Leaving = 4;    // over; the call inside gives the buffers back when it leaves
 
     private Block? _head;
     private Block? _tail;
@@ -25,21 +34,23 @@ internal sealed class WireReader(WireConnection connection, Wire wire, BlockPool
     private bool _hasUnexamined;
     private bool _lastFilledBlock;
     private bool _endOfStream;
-    private bool _completed;
+    private volatile bool _peerFinished;
     private volatile bool _inputEnded;
     private int _cancelRequested;
+    private int _state;
 
     /// <summary>Bytes received and not yet consumed.</summary>
     public long Held => Volatile.Read(ref _held);
 
-    public bool SawEndOfStream => _endOfStream;
+    /// <summary>The peer's FIN was read; <see cref="EndInput"/> alone does not make it true.</summary>
+    public bool PeerFinished => _peerFinished;
 
     public override ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default)
     {
-        ObjectDisposedException.ThrowIf(_completed, this);
         cancellationToken.ThrowIfCancellationRequested();
+        Enter();
         if (_hasUnexamined || _endOfStream)
-            return new(Result());
+            return new(HandOut());
         // Abort wakes the reader anyway, so the connection's own token needs no registration.
         return !cancellationToken.CanBeCanceled || cancellationToken == connection.ClosedOrNone
             ? ReceiveAsync(cancellationToken)
@@ -48,20 +59,37 @@ internal sealed class WireReader(WireConnection connection, Wire wire, BlockPool
 
     public override bool TryRead(out ReadResult result)
     {
-        ObjectDisposedException.ThrowIf(_completed, this);
-        if (!_hasUnexamined && !_endOfStream && !Receive() && Volatile.Read(ref _cancelRequested) == 0)
+        Enter();
+        try
         {
-            result = default;
-            return false;
+            if (!_hasUnexamined && !_endOfStream && !Receive() && Volatile.Read(ref _cancelRequested) == 0)
+            {
+                result = default;
+                Leave();
+                return false;
+            }
+        }
+        catch
+        {
+            Leave();
+            throw;
         }
 
-        result = Result();
+        result = HandOut();
         return true;
     }
 
     public override void AdvanceTo(SequencePosition consumed) => AdvanceTo(consumed, consumed);
 
     public override void AdvanceTo(SequencePosition consumed, SequencePosition examined)
+    {
+        if (Interlocked.CompareExchange(ref _state, Inside, HandedOut) != HandedOut)
+            return;
+        Advance(consumed, examined);
+        Leave();
+    }
+
+    private void Advance(SequencePosition consumed, SequencePosition examined)
     {
         if (_tail is null)
             return;
@@ -102,12 +130,60 @@ internal sealed class WireReader(WireConnection connection, Wire wire, BlockPool
         wire.WakeReader();
     }
 
+    /// <summary>The owner reads no more, so what it holds can be used again at once.</summary>
     public override void Complete(Exception? exception = null)
     {
-        if (_completed)
+        if (Interlocked.CompareExchange(ref _state, Retired, HandedOut) == HandedOut)
+            ReleaseAll();
+        else
+            Retire();
+    }
+
+    /// <summary>Ends reading from any thread; false when a call of the owner is still inside.</summary>
+    public bool Retire()
+    {
+        while (true)
+        {
+            var state = Volatile.Read(ref _state);
+            var next = state == Inside ? Leaving : Retired;
+            if (state is Retired or Leaving)
+                return state == Retired;
+            if (Interlocked.CompareExchange(ref _state, next, state) != state)
+                continue;
+            if (state == Idle)
+                ReleaseAll();
+            else if (state == HandedOut)
+                ForgetAll();
+            return state != Inside;
+        }
+    }
+
+    private void Enter()
+    {
+        var state = Interlocked.CompareExchange(ref _state, Inside, Idle);
+        if (state == HandedOut)
+            state = Interlocked.CompareExchange(ref _state, Inside, HandedOut) == HandedOut ? Idle : Retired;
+        if (state == Inside)
+            throw new InvalidOperationException("Two readers on one connection; a pipe has one reader at a time.");
+        if (state != Idle)
+            throw connection.EndedError("recv");
+    }
+
+    private void Leave()
+    {
+        if (Interlocked.CompareExchange(ref _state, Idle, Inside) == Inside)
             return;
-        _completed = true;
         ReleaseAll();
+        Volatile.Write(ref _state, Retired);
+    }
+
+    private ReadResult HandOut()
+    {
+        var result = Result();
+        if (Interlocked.CompareExchange(ref _state, HandedOut, Inside) == Inside)
+            return result;
+        Leave();
+        throw connection.EndedError("recv");
     }
 
     private async ValueTask<ReadResult> ReceiveCancellableAsync(CancellationToken cancellationToken)
@@ -120,25 +196,37 @@ internal sealed class WireReader(WireConnection connection, Wire wire, BlockPool
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<ReadResult> ReceiveAsync(CancellationToken cancellationToken)
     {
-        // A block that was filled to the brim usually has more behind it: look before waiting.
-        if (_lastFilledBlock && Receive())
-            return Result();
-        while (true)
+        try
         {
-            try
+            // A block that was filled to the brim usually has more behind it: look before waiting.
+            var received = _lastFilledBlock && Receive();
+            while (!received && Volatile.Read(ref _cancelRequested) == 0)
             {
-                if (!_inputEnded)
-                    await wire.WaitReadableAsync().ConfigureAwait(false);
+                await WaitAsync().ConfigureAwait(false);
+                cancellationToken.ThrowIfCancellationRequested();
+                connection.ThrowIfEnded("recv");
+                received = Receive();
             }
-            catch (Exception e) when (e is SocketException or ObjectDisposedException)
-            {
-                throw connection.Fail("recv", e);
-            }
+        }
+        catch
+        {
+            Leave();
+            throw;
+        }
 
-            cancellationToken.ThrowIfCancellationRequested();
-            connection.ThrowIfEnded("recv");
-            if (Receive() || Volatile.Read(ref _cancelRequested) == 1)
-                return Result();
+        return HandOut();
+    }
+
+    private async ValueTask WaitAsync()
+    {
+        try
+        {
+            if (!_inputEnded)
+                await wire.WaitReadableAsync().ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            throw connection.Fail("recv", e);
         }
     }
 
@@ -164,7 +252,8 @@ internal sealed class WireReader(WireConnection connection, Wire wire, BlockPool
             if (block != _tail)
                 pool.Return(block);
             _lastFilledBlock = false;
-            _endOfStream |= received == 0 || _inputEnded;
+            _peerFinished |= received == 0;
+            _endOfStream |= _peerFinished || _inputEnded;
             return _endOfStream;
         }
 
@@ -213,6 +302,17 @@ internal sealed class WireReader(WireConnection connection, Wire wire, BlockPool
     private void ReleaseAll()
     {
         pool.ReturnChain(_head);
+        Empty();
+    }
+
+    private void ForgetAll()
+    {
+        pool.ForgetChain(_head);
+        Empty();
+    }
+
+    private void Empty()
+    {
         _head = _tail = null;
         _headStart = 0;
         _hasUnexamined = false;

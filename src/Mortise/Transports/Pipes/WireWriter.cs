@@ -14,9 +14,13 @@ namespace Mortise.Transports.Pipes;
 /// </remarks>
 internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool pool) : PipeWriter
 {
-    /// <summary>Progress must be visible to the write-stall watch, so one wait never covers more than this.</summary>
-    private const int WaitedBytesMax = 256 * 1024;
+    /// <summary>
+    /// One wait covers no more than this, and what else fits is taken without waiting: so a reader that takes anything
+    /// at all is seen to make progress by the write-stall watch.
+    /// </summary>
+    private const int WaitedBytesMax = 4 * 1024;
 
+    private readonly Gather _gather = new(wire);
     private Block? _head;
     private Block? _tail;
     private long _queued;
@@ -39,13 +43,13 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
     public override Memory<byte> GetMemory(int sizeHint = 0)
     {
         lock (Gate)
-            return Tail(sizeHint).FreeMemory;
+            return Lend(sizeHint).FreeMemory;
     }
 
     public override Span<byte> GetSpan(int sizeHint = 0)
     {
         lock (Gate)
-            return Tail(sizeHint).FreeSpan;
+            return Lend(sizeHint).FreeSpan;
     }
 
     public override void Advance(int bytes)
@@ -53,8 +57,13 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
         lock (Gate)
         {
             ArgumentOutOfRangeException.ThrowIfNegative(bytes);
+            if (_fault is not null || _completed)
+                return;
             ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, _tail?.Free ?? 0);
-            _tail?.Fill(bytes);
+            if (_tail is null)
+                return;
+            _tail.Lent = false;
+            _tail.Fill(bytes);
             _queued += bytes;
         }
     }
@@ -69,9 +78,10 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
         Block? batch;
         lock (Gate)
         {
-            ThrowIfUnusable();
+            if (_fault is not null)
+                throw connection.EndedError("send");
             if (_sending)
-                return WaitTurnAsync((_nextTurn ??= new TaskCompletionSource()).Task, cancellationToken);
+                return WaitAsync((_nextTurn ??= wire.NewTurn()).Task, cancellationToken);
             if (_queued == 0)
                 return default;
             batch = TakeBatch();
@@ -91,6 +101,8 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
         lock (Gate)
         {
             ThrowIfUnusable();
+            if (source.IsEmpty)
+                return FlushAsync(cancellationToken);
             var borrow = !_sending && _queued == 0 && MayBorrow(cancellationToken);
             if (borrow)
             {
@@ -112,14 +124,12 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
         // Flushes wait for the kernel alone and are cancelled by their own token; there is nothing to cancel here.
     }
 
-    /// <summary>Ends sending in order: what was written goes out, then FIN.</summary>
+    /// <summary>Ends sending in order, and waits until what was written has gone out, with the FIN behind it.</summary>
     public override async ValueTask CompleteAsync(Exception? exception = null)
     {
-        if (_completed)
-            return;
-        if (exception is null && _fault is null)
-            await FlushAsync().ConfigureAwait(false);
         Complete(exception);
+        while (Volatile.Read(ref _sending) && _fault is null)
+            await FlushAsync().ConfigureAwait(false);
     }
 
     public override void Complete(Exception? exception = null)
@@ -136,7 +146,7 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
             if (_head is null)
                 connection.ShutdownSendNow();
             else
-                StartTurn(TakeBatch(), new TaskCompletionSource());
+                StartTurn(TakeBatch(), _nextTurn ?? wire.NewTurn());
         }
     }
 
@@ -193,12 +203,11 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
     {
         try
         {
-            var sent = TrySendBatch(batch, 0);
-            CountSent(sent);
-            if (Volatile.Read(ref _inFlight) > 0)
+            var rest = TrySendBatch(batch, 0);
+            if (rest.Block is not null)
             {
-                var rest = SendRestAsync(batch, sent);
-                return MayBorrow(cancellationToken) ? new(rest) : new(rest.WaitAsync(cancellationToken));
+                var sending = SendRestAsync(batch, rest);
+                return MayBorrow(cancellationToken) ? new(sending) : WaitAsync(sending, cancellationToken);
             }
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
@@ -212,16 +221,16 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
         return default;
     }
 
-    private async Task<FlushResult> SendRestAsync(Block batch, int alreadySent)
+    private async Task<FlushResult> SendRestAsync(Block batch, (Block? Block, int Skip) rest)
     {
         try
         {
-            for (var block = batch; block is not null; block = block.NextBlock)
+            while (rest.Block is { } block)
             {
-                var skip = Math.Min(alreadySent, block.Filled);
-                alreadySent -= skip;
-                if (skip < block.Filled)
-                    await SendWaitingAsync(block.Bytes.AsMemory(skip, block.Filled - skip)).ConfigureAwait(false);
+                var bytes = Math.Min(block.Filled - rest.Skip, WaitedBytesMax);
+                var sent = await wire.SendAsync(block.Bytes.AsMemory(rest.Skip, bytes)).ConfigureAwait(false);
+                CountSent(sent);
+                rest = TrySendBatch(block, rest.Skip + sent);
             }
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
@@ -244,17 +253,19 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
             var sent = await wire.SendAsync(rest[..Math.Min(rest.Length, WaitedBytesMax)]).ConfigureAwait(false);
             CountSent(sent);
             rest = rest[sent..];
+            if (rest.Length == 0)
+                return;
+            sent = wire.TrySend(rest.Span);
+            CountSent(sent);
+            rest = rest[sent..];
         }
     }
 
-    private int TrySendBatch(Block batch, int skip)
+    private (Block? Block, int Skip) TrySendBatch(Block block, int skip)
     {
-        if (batch.NextBlock is null)
-            return wire.TrySend(batch.Bytes.AsSpan(skip, batch.Filled - skip));
-        var buffers = new List<ArraySegment<byte>>();
-        for (var block = batch; block is not null; block = block.NextBlock)
-            buffers.Add(new ArraySegment<byte>(block.Bytes, 0, block.Filled));
-        return wire.TrySend(buffers);
+        var rest = _gather.TrySend(block, skip, out var sent);
+        CountSent(sent);
+        return rest;
     }
 
     /// <summary>Gives the wire back; bytes that others appended meanwhile are sent by a turn of their own.</summary>
@@ -264,9 +275,9 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
         {
             var turn = _nextTurn;
             _nextTurn = null;
-            if (_head is not null && (turn is not null || _completed) && _fault is null)
+            if (_queued > 0 && (turn is not null || _completed) && _fault is null)
             {
-                StartTurn(TakeBatch(), turn ?? new TaskCompletionSource());
+                StartTurn(TakeBatch(), turn ?? wire.NewTurn());
                 return;
             }
 
@@ -319,6 +330,15 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
         }
     }
 
+    /// <summary>Memory that the caller writes to until Advance; it is not reused if the connection ends before that.</summary>
+    private Block Lend(int sizeHint)
+    {
+        ThrowIfUnusable();
+        var tail = Tail(sizeHint);
+        tail.Lent = true;
+        return tail;
+    }
+
     private Block Tail(int sizeHint, bool anyFree = false)
     {
         if (_tail is { Free: > 0 } && (anyFree || _tail.Free >= Math.Max(sizeHint, 1)))
@@ -358,15 +378,14 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
 
     private void ThrowIfUnusable()
     {
-        if (_fault is not null)
+        if (_fault is not null || _completed)
             throw connection.EndedError("send");
-        if (_completed)
-            throw new InvalidOperationException("The sending side was completed; nothing can be written after it.");
     }
 
-    private static async ValueTask<FlushResult> WaitTurnAsync(Task turn, CancellationToken cancellationToken)
+    /// <summary>A wait can be cancelled, the sending cannot; its failure then belongs to nobody.</summary>
+    private static async ValueTask<FlushResult> WaitAsync(Task sending, CancellationToken cancellationToken)
     {
-        await turn.WaitAsync(cancellationToken).ConfigureAwait(false);
+        await sending.Unobserved().WaitAsync(cancellationToken).ConfigureAwait(false);
         return default;
     }
 }
