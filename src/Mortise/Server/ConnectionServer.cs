@@ -103,8 +103,8 @@ internal sealed class ConnectionServer : IDisposable
     }
 
     /// <summary>
-    /// Handlers of aborted connections get a moment to unwind, so that the counts are final. A handler that never ends is
-    /// not waited for, and this moment is real time under any clock.
+    /// Handlers of aborted connections get a moment to unwind, so that the counts are final. A handler that never ends
+    /// is not waited for, and this moment is real time under any clock.
     /// </summary>
     private async Task LeaveAsync()
     {

@@ -5,8 +5,8 @@ using Xunit;
 namespace Mortise.Tests.Conformance;
 
 /// <summary>
-/// One way to carry bytes, and a connected pair over it. Every test of this folder runs on every rig. When a rig is left
-/// all buffers must be back in the pool: a leak fails the test that made it.
+/// One way to carry bytes, and a connected pair over it. Every test of this folder runs on every rig. When a rig is
+/// left all buffers must be back in the pool: a leak fails the test that made it.
 /// </summary>
 public sealed class Rig : IAsyncDisposable
 {

@@ -11,7 +11,8 @@ namespace Mortise.Transports.Pipes;
 /// back-pressure.
 /// </summary>
 /// <remarks>
-/// <para>Invariant: the unread bytes are those from <c>_headStart</c> of <c>_head</c> to the end of <c>_tail</c>.</para>
+/// <para>Invariant: the unread bytes are those from <c>_headStart</c> of <c>_head</c> to the end of <c>_tail</c>.
+/// </para>
 /// <para>The connection may end on another thread at any moment, also while a handler looks at what it read. Whoever
 /// ends it calls <see cref="Retire"/>, and <c>_state</c> decides who gives the buffers back: the ender when nobody is
 /// inside, the reader when it is inside, and the garbage collector when the bytes are in a handler's hands.</para>

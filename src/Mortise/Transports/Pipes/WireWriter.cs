@@ -330,7 +330,7 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
         }
     }
 
-    /// <summary>Memory that the caller writes to until Advance; it is not reused if the connection ends before that.</summary>
+    /// <summary>Memory that the caller writes to until Advance; not reused if the end comes first.</summary>
     private Block Lend(int sizeHint)
     {
         ThrowIfUnusable();
