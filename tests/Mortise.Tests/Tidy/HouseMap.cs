@@ -12,21 +12,21 @@ internal sealed class HouseMap(House house, Func<string, int> linesOf)
     private const double Left = 40, HouseWide = 730, CellarX = 880, CellarWide = 190;
     private const double Top = 150, FloorHigh = 112, BoxHigh = 58, Gap = 24;
 
-    // From the top. A room that is not named here (built later) gets the floor of the server.
-    private static readonly string[][] Floors =
+    // From the top: what stands left of the way of a byte, on it, and right of it. A room that is not named here (built
+    // later) gets the right side of the server's floor.
+    private static readonly (string[] Before, string On, string[] After)[] Floors =
     [
-        [House.Facades],
-        ["Sessions"],
-        ["Server", "Framing", "Client"],
-        ["Transports", "Transports/Pipes"],
-        ["Transports/Memory", "Transports/Managed", "Transports/Linux", "Transports/Datagrams"],
+        ([House.Facades], "Sessions", []),
+        (["Server"], "Framing", ["Client"]),
+        (["Transports"], "Transports/Pipes", []),
+        (["Transports/Memory"], "Transports/Managed", ["Transports/Linux", "Transports/Datagrams"]),
     ];
 
     // Rooms that everybody stands on: drawn beside the house, each reached by one coloured line.
     private static readonly string[] Cellar = ["Telemetry", "Addresses", "Addresses/Dns", "Errors"];
 
     private static readonly string[] WayOfAByte =
-        ["Transports/Managed", "Transports/Pipes", "Framing", "Sessions", House.Facades];
+        [.. Floors.Select(floor => floor.On).Reverse()];
 
     private readonly Dictionary<string, Box> _boxes = [];
     private readonly StringBuilder _svg = new();
@@ -45,11 +45,11 @@ internal sealed class HouseMap(House house, Func<string, int> linesOf)
         _svg.Append(Invariant($"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1140 {high}" role="img">"""));
         _svg.Append(Style);
         Text(Left, 38, "title", "The house of Mortise");
-        Text(Left, 62, "note", "A room is as wide as its code is long. An arrow points from a room to one it uses,");
-        Text(Left, 80, "note", "as the compiled assembly has it. The orange way is that of a received byte.");
+        Text(Left, 62, "note", "A room is as wide as its code is long. An arrow points from a room to one it uses, as the");
+        Text(Left, 80, "note", "compiled assembly has it; pale where a room in between does too. Orange: a received byte.");
         Text(CellarX, 80, "note", "What every room may stand on");
-        foreach (var use in house.Uses)
-            DrawUse(use);
+        foreach (var use in house.Uses.OrderBy(use => !IsImplied(use)))
+            DrawUse(use, IsImplied(use) ? "use implied" : "use");
         Bar(Top - 50, "your handler");
         Bar(high - 50, "kernel: sockets");
         DrawTheWay(high - 50);
@@ -60,17 +60,25 @@ internal sealed class HouseMap(House house, Func<string, int> linesOf)
 
     private void PlaceFloors()
     {
-        var homeless = house.Rooms.Except(Floors.SelectMany(f => f)).Except(Cellar);
+        const double Middle = Left + HouseWide / 2;
+        var named = Floors.SelectMany(floor => (string[])[.. floor.Before, floor.On, .. floor.After]);
+        var homeless = house.Rooms.Except(named).Except(Cellar);
         for (var floor = 0; floor < Floors.Length; floor++)
         {
-            var rooms = Floors[floor].Concat(floor == 2 ? homeless : []).Intersect(house.Rooms).ToList();
-            var wide = rooms.Sum(Wide) + Gap * Math.Max(0, rooms.Count - 1);
-            var squeeze = Math.Min(1, (HouseWide - Gap * (rooms.Count - 1)) / rooms.Sum(Wide));
-            var x = Left + (HouseWide - Math.Min(wide, HouseWide)) / 2;
-            foreach (var room in rooms)
+            var on = Floors[floor].On;
+            _boxes[on] = new(Middle - Wide(on) / 2, Top + floor * FloorHigh, Wide(on), floor);
+            var x = Middle - Wide(on) / 2 - Gap;
+            foreach (var room in Floors[floor].Before.Intersect(house.Rooms).Reverse())
             {
-                _boxes[room] = new(x, Top + floor * FloorHigh, Wide(room) * squeeze, floor);
-                x += Wide(room) * squeeze + Gap;
+                _boxes[room] = new(x - Wide(room), Top + floor * FloorHigh, Wide(room), floor);
+                x -= Wide(room) + Gap;
+            }
+
+            x = Middle + Wide(on) / 2 + Gap;
+            foreach (var room in Floors[floor].After.Concat(floor == 1 ? homeless : []).Intersect(house.Rooms))
+            {
+                _boxes[room] = new(x, Top + floor * FloorHigh, Wide(room), floor);
+                x += Wide(room) + Gap;
             }
         }
     }
@@ -82,9 +90,14 @@ internal sealed class HouseMap(House house, Func<string, int> linesOf)
             _boxes[rooms[i]] = new(CellarX, Top + 34 + i * FloorHigh * 1.12, CellarWide, -1);
     }
 
-    private double Wide(string room) => 140 + Math.Min(180, linesOf(room) * 0.12);
+    private double Wide(string room) => 130 + Math.Min(160, linesOf(room) * 0.08);
 
-    private void DrawUse(Use use)
+    /// <summary>A room that is also used by a room in between: true, but no news to the eye.</summary>
+    private bool IsImplied(Use use) => _boxes[use.Used].Floor >= 0 && house.Uses.Any(first =>
+        first.User == use.User && first.Used != use.Used
+        && house.Uses.Any(second => second.User == first.Used && second.Used == use.Used));
+
+    private void DrawUse(Use use, string kind)
     {
         var (from, to) = (_boxes[use.User], _boxes[use.Used]);
         var data = $"data-use=\"{use.User} {use.Used}\"";
@@ -92,7 +105,7 @@ internal sealed class HouseMap(House house, Func<string, int> linesOf)
         {
             var near = to.Y - from.Y < FloorHigh * 1.2;
             var bend = near ? from.Middle : from.X + CellarWide + 34;
-            Path($"use c{CellarIndex(use.Used)}", data, near
+            Path($"{kind} c{CellarIndex(use.Used)}", data, near
                 ? Invariant($"M{bend} {from.Bottom}V{to.Y - 3}")
                 : Invariant($"M{from.X + CellarWide} {from.Y + 20}H{bend - 10}Q{bend} {from.Y + 20} {bend} {from.Y + 32
                     }V{to.Y + 18}Q{bend} {to.Y + 28} {bend - 10} {to.Y + 28}H{to.X + CellarWide + 3}"));
@@ -101,13 +114,13 @@ internal sealed class HouseMap(House house, Func<string, int> linesOf)
         {
             var index = CellarIndex(use.Used);
             var (x, lane, riser) = (from.X + 16 + 12 * index, from.Bottom + 10 + 7 * index, 800 + 16 * index);
-            Path($"use c{index}", data, Invariant(
+            Path($"{kind} c{index}", data, Invariant(
                 $"M{x} {from.Bottom}V{lane}H{riser}V{to.Y + BoxHigh / 2}H{to.X - 3}"));
         }
         else if (from.Floor == to.Floor)
         {
             var rightward = from.X < to.X;
-            Path("use", data, Invariant($"M{(rightward ? from.X + from.Wide : from.X)} {from.Y + BoxHigh / 2}H{
+            Path(kind, data, Invariant($"M{(rightward ? from.X + from.Wide : from.X)} {from.Y + BoxHigh / 2}H{
                 (rightward ? to.X - 3 : to.X + to.Wide + 3)}"));
         }
         else
@@ -118,7 +131,7 @@ internal sealed class HouseMap(House house, Func<string, int> linesOf)
             var x1 = from.Middle + Math.Clamp((to.Middle - from.Middle) * 0.3, -from.Wide * 0.35, from.Wide * 0.35);
             var x2 = to.Middle + Math.Clamp((from.Middle - to.Middle) * 0.3, -to.Wide * 0.35, to.Wide * 0.35);
             var half = (y2 - y1) / 2;
-            Path("use", data, Invariant($"M{x1} {y1}C{x1} {y1 + half} {x2} {y2 - half} {x2} {y2}"));
+            Path(kind, data, Invariant($"M{x1} {y1}C{x1} {y1 + half} {x2} {y2 - half} {x2} {y2}"));
         }
     }
 
@@ -183,6 +196,7 @@ internal sealed class HouseMap(House house, Func<string, int> linesOf)
           .passed { stroke: #e8710a; stroke-width: 2.2 }
           .bar { fill: #eaeef2 }
           .use { fill: none; stroke: #9aa4af; stroke-width: 1.2; marker-end: url(#tip) }
+          .implied { stroke-opacity: .3 }
           .way { fill: none; stroke: #e8710a; stroke-width: 5; marker-end: url(#head) }
           .c0 { stroke: #2da44e } .c1 { stroke: #2f7ad6 } .c2 { stroke: #5d6fb8 } .c3 { stroke: #c2455e }
           @media (prefers-color-scheme: dark) {
