@@ -4,17 +4,14 @@ using Mortise.Errors;
 
 namespace Mortise;
 
-/// <summary>One received datagram; boundaries are kept, so one send is one receive.</summary>
-/// <param name="Length">Bytes in the buffer; 0 is a legal message, not the end of anything.</param>
-/// <param name="From">Who sent it.</param>
-/// <param name="Truncated">The datagram was longer than the buffer and its rest is lost (MSG_TRUNC).</param>
-public readonly record struct ReceivedDatagram(int Length, Endpoint From, bool Truncated);
-
 /// <summary>Whole messages over UDP or Unix datagram sockets. It is no stream and has no pipes.</summary>
 public sealed class DatagramSocket : IDisposable
 {
     /// <summary>The largest UDP payload over IPv4: 65,535 less the IP and UDP headers.</summary>
     public const int UdpBytesMax = 65_507;
+
+    private const int UdpOverV6BytesMax = 65_527; // an IPv6 header does not count its own 40 bytes
+    private const int Edestaddrreq = 89;
 
     private readonly Socket _socket;
     private readonly EndpointKind _kind;
@@ -27,6 +24,12 @@ public sealed class DatagramSocket : IDisposable
         _kind = kind;
         _peer = peer;
     }
+
+    private bool IsV6 => _socket.AddressFamily == AddressFamily.InterNetworkV6;
+
+    private string Limit => _kind == EndpointKind.Udp
+        ? $"and one datagram carries at most {(IsV6 ? UdpOverV6BytesMax : UdpBytesMax)}"
+        : $"and the send buffer holds {_socket.SendBufferSize}";
 
     /// <summary>The address bound, with the port that the kernel picked.</summary>
     public Endpoint LocalEndpoint => Endpoint.From(_kind, _socket.LocalEndPoint);
@@ -64,7 +67,7 @@ public sealed class DatagramSocket : IDisposable
             if (bind?.ToSocketEndPoint() is { } local)
                 socket.Bind(local);
             else if (endpoint.IsUnix && OperatingSystem.IsLinux())
-                // Without a name of our own the peer could not answer; an empty name lets the kernel pick one.
+                // Without a name of our own the peer could not answer; an abstract one leaves no file behind.
                 socket.Bind(new UnixDomainSocketEndPoint($"\0mortise-{Guid.NewGuid():N}"));
             socket.Connect(address);
             return new DatagramSocket(socket, endpoint.Kind, endpoint);
@@ -79,8 +82,8 @@ public sealed class DatagramSocket : IDisposable
     /// <summary>Sends one datagram to the connected peer.</summary>
     /// <exception cref="ConnectionException">Too long (EMSGSIZE), or an earlier datagram was refused.</exception>
     public ValueTask SendAsync(ReadOnlyMemory<byte> datagram, CancellationToken cancellationToken = default) =>
-        SendToAsync(datagram, _peer ?? throw new InvalidOperationException("The socket has no peer; use SendToAsync."),
-            cancellationToken);
+        SendToAsync(datagram, _peer ?? throw Failures.Transfer("send", LocalEndpoint.ToString(), Edestaddrreq,
+            "the socket has no peer; use SendToAsync, or Connect"), cancellationToken);
 
     /// <summary>Sends one datagram; it is taken whole or not at all.</summary>
     /// <exception cref="ConnectionException">Too long (EMSGSIZE), no route, or refused.</exception>
@@ -97,9 +100,7 @@ public sealed class DatagramSocket : IDisposable
         }
         catch (SocketException e)
         {
-            var limit = e.SocketErrorCode == SocketError.MessageSize
-                ? $"{datagram.Length} bytes, and one datagram carries at most {UdpBytesMax}"
-                : null;
+            var limit = e.SocketErrorCode == SocketError.MessageSize ? $"{datagram.Length} bytes, {Limit}" : null;
             throw Failures.Transfer("send", to.ToString(), e, limit);
         }
     }
@@ -112,22 +113,22 @@ public sealed class DatagramSocket : IDisposable
     {
         try
         {
-            var v6 = _socket.AddressFamily == AddressFamily.InterNetworkV6;
-            EndPoint any = _kind == EndpointKind.Udp
-                ? new IPEndPoint(v6 ? IPAddress.IPv6Any : IPAddress.Any, 0)
-                : new UnixDomainSocketEndPoint("x");
             if (_kind == EndpointKind.Udp)
             {
                 // Only recvmsg(2) tells whether a datagram was cut; recvfrom would hand out the stump in silence.
+                EndPoint any = new IPEndPoint(IsV6 ? IPAddress.IPv6Any : IPAddress.Any, 0);
                 var message = await _socket.ReceiveMessageFromAsync(buffer, SocketFlags.None, any, cancellationToken)
                     .ConfigureAwait(false);
                 return new ReceivedDatagram(message.ReceivedBytes, Endpoint.From(_kind, message.RemoteEndPoint),
                     (message.SocketFlags & SocketFlags.Truncated) != 0);
             }
 
-            var unix = await _socket.ReceiveFromAsync(buffer, SocketFlags.None, any, cancellationToken)
-                .ConfigureAwait(false);
-            return new ReceivedDatagram(unix.ReceivedBytes, Endpoint.From(_kind, unix.RemoteEndPoint), false);
+            // .NET's recvmsg garbles a Unix sender's name. MSG_TRUNC asks Linux for the length before the cut instead.
+            var whole = OperatingSystem.IsLinux() ? SocketFlags.Truncated : SocketFlags.None;
+            var unix = await _socket.ReceiveFromAsync(buffer, whole, new UnixDomainSocketEndPoint("x"),
+                cancellationToken).ConfigureAwait(false);
+            return new ReceivedDatagram(Math.Min(unix.ReceivedBytes, buffer.Length),
+                Endpoint.From(_kind, unix.RemoteEndPoint), unix.ReceivedBytes > buffer.Length);
         }
         catch (SocketException e)
         {
