@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using Mortise.Cli.Serve;
 
 namespace Mortise.Cli;
 
@@ -14,7 +15,7 @@ internal static class CommandLine
     };
 
     /// <summary>Every verb; each has a file of its own and a static Build.</summary>
-    private static Command[] Verbs() => [];
+    private static Command[] Verbs() => [ServeVerb.Build()];
 
     /// <summary>Runs one command line and gives its exit code.</summary>
     public static async Task<int> RunAsync(string[] args)

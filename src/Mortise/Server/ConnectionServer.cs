@@ -209,10 +209,11 @@ internal sealed class ConnectionServer : IDisposable
 
     private bool IsAdmitted(Connection connection)
     {
-        if (_admission.TryEnter(connection.RemoteEndpoint))
+        var welcome = _options.Admit?.Invoke(connection.RemoteEndpoint) != false;
+        if (welcome && _admission.TryEnter(connection.RemoteEndpoint))
             return true;
-        Counters.Rejected(RejectReason.AddressLimit);
-        ServerLog.Rejected(_options.Logger, connection.RemoteEndpoint.Authority, "address_limit");
+        Counters.Rejected(welcome ? RejectReason.AddressLimit : RejectReason.Denied);
+        ServerLog.Rejected(_options.Logger, connection.RemoteEndpoint.Authority, welcome ? "address_limit" : "denied");
         connection.Abort(CloseReason.RateLimit);
         _admission.ReleaseDescriptor();
         return false;

@@ -27,6 +27,12 @@ public sealed class ServerOptions
     /// <summary>Holds <see cref="MaxConnectionsPerAddress"/> against loopback peers too. Default off.</summary>
     public bool LimitLoopback { get; set; }
 
+    /// <summary>
+    /// Says whether a peer may come in; one that may not is reset at once, before its handler and its first byte. It
+    /// must be quick and must not throw. Null admits everybody.
+    /// </summary>
+    public Func<Endpoint, bool>? Admit { get; set; }
+
     /// <summary>A peer from which nothing was received for so long is let go. Default 2 minutes.</summary>
     public TimeSpan IdleTimeout { get; set; } = TimeSpan.FromMinutes(2);
 

@@ -1,0 +1,59 @@
+using System.CommandLine;
+
+namespace Mortise.Cli.Serve.Kinds;
+
+/// <summary>A kind of server: its name, where it listens when nobody says, and what it does with a connection.</summary>
+internal abstract class Kind(string name, string defaultEndpoint, string description)
+{
+    public string Name { get; } = name;
+
+    public string DefaultEndpoint { get; } = defaultEndpoint;
+
+    public string Description { get; } = description;
+
+    /// <summary>The framing rule where <c>--frame</c> is not given; null = raw.</summary>
+    public virtual string? DefaultFrame => null;
+
+    /// <summary>Flags that only this kind has.</summary>
+    public virtual IEnumerable<Option> Options => [];
+
+    /// <summary>What a newcomer may send to see an answer; <see cref="TryWith"/> shows how.</summary>
+    protected virtual string Sample => "hello\\n";
+
+    /// <summary>Runs once per connection; everything that flags decide is decided here, once.</summary>
+    /// <exception cref="InvalidSettingException">Flags that contradict each other or cannot be read.</exception>
+    public abstract Func<Connection, Task> Handler(ParseResult parsed, ServeSettings settings, ServeLog log);
+
+    /// <summary>Commands that show the server at work.</summary>
+    public virtual string TryWith(Endpoint endpoint)
+    {
+        var where = endpoint.IsWildcard ? $"127.0.0.1 {endpoint.Port}" : $"{endpoint.Host} {endpoint.Port}";
+        var shortest = endpoint.Kind == EndpointKind.Tcp && endpoint.Host is "127.0.0.1" or "*" or "0.0.0.0"
+            ? $":{endpoint.Port}" : endpoint.ToString();
+        var client = endpoint.Kind == EndpointKind.UnixDatagram || endpoint.Kind == EndpointKind.Udp
+            ? $"mortise send {endpoint} {Sample}"
+            : $"mortise connect {shortest}";
+        return endpoint.Kind switch
+        {
+            EndpointKind.Tcp => $"printf '{Sample}' | nc -N {where}    or: {client}",
+            EndpointKind.Udp => $"printf '{Sample}' | nc -u -w1 {where}    or: {client}",
+            EndpointKind.Unix when !endpoint.IsAbstract => $"printf '{Sample}' | nc -NU {endpoint.Host}    or: {client}",
+            _ => client,
+        };
+    }
+
+    /// <summary>Runs <paramref name="onPiece"/> for what arrives, in the pieces it arrives in, until the end.</summary>
+    protected static async Task EachPieceAsync(Connection connection, Func<ReadOnlyMemory<byte>, ValueTask> onPiece)
+    {
+        while (true)
+        {
+            var read = await connection.Input.ReadAsync();
+            foreach (var piece in read.Buffer)
+                if (!piece.IsEmpty)
+                    await onPiece(piece);
+            connection.Input.AdvanceTo(read.Buffer.End);
+            if (read.IsCompleted)
+                return;
+        }
+    }
+}

@@ -1,0 +1,183 @@
+using System.CommandLine;
+using Mortise.Cli.Serve.Kinds;
+
+namespace Mortise.Cli.Serve;
+
+/// <summary>The flags that every kind of server takes. What they come to is in <see cref="ServeSettings"/>.</summary>
+internal sealed class ServeFlags
+{
+    private readonly List<Option> _all = [];
+    private readonly Option<string?> _frame, _maxFrame, _engine, _loops, _interface, _sndbuf, _rcvbuf, _encoding,
+        _acceptDelay, _readyFile, _sendQueue, _slow, _idle, _handshakeTimeout, _frameTimeout, _minRate, _writeStall,
+        _userTimeout, _drain, _tls, _clientCa, _proxy, _metrics, _dashboard, _backplane;
+    private readonly Option<int?> _backlog, _maxConnections, _maxPerIp;
+    private readonly Option<bool> _reusePort, _quiet, _verbose, _json;
+    private readonly Option<string[]> _allow, _deny, _trusted;
+    private readonly Option<string?> _logFormat;
+
+    public ServeFlags()
+    {
+        _frame = Text("--frame", "RULE", "whole frames: line, len:4, delim:\\r\\n, fixed:16, varint, json, …");
+        _maxFrame = Text("--max-frame", "SIZE", "the largest frame (1MiB)");
+        _engine = Text("--engine", "NAME", "auto or managed; io_uring and epoll are not in this version");
+        _loops = Text("--loops", "N", "event loops (not in this version)");
+        _backlog = Number("--backlog", "accept queue asked of the kernel (512), clamped to net.core.somaxconn");
+        _reusePort = Switch("--reuse-port", "several servers share the port, the kernel spreads (SO_REUSEPORT)");
+        _interface = Text("--interface", "NAME", "only through this network interface, e.g. lo");
+        _sndbuf = Text("--sndbuf", "SIZE", "SO_SNDBUF; Linux doubles it, -v shows what is in force");
+        _rcvbuf = Text("--rcvbuf", "SIZE", "SO_RCVBUF; likewise");
+        _encoding = Text("--encoding", "NAME", "what peers speak: gb18030, big5, latin1, … (utf-8)");
+        _acceptDelay = Text("--accept-delay", "T", "pause after every accept, to watch the accept queue");
+        _readyFile = Text("--ready-file", "F", "written once all listen, one endpoint a line; removed at exit");
+        _maxConnections = Number("--max-connections", "served at once (10000); more wait in the accept queue");
+        _maxPerIp = Number("--max-per-ip", "from one address (1024, loopback left out); typed, it holds for all");
+        _sendQueue = Text("--send-queue", "SIZE", "bytes queued to a slow reader (not in this version)");
+        _slow = Text("--slow", "POLICY", "slow readers: wait; the other policies are not in this version");
+        _idle = Text("--idle", "T", "nothing received for so long: let go (2m; never)");
+        _handshakeTimeout = Text("--handshake-timeout", "T", "for TLS and PROXY headers (not in this version)");
+        _frameTimeout = Text("--frame-timeout", "T", "a begun frame must be whole within (15s)");
+        _minRate = Text("--min-rate", "BYTES/s", "a begun frame must come this fast after 5 s (240)");
+        _writeStall = Text("--write-stall", "T", "a peer that takes no byte for so long is aborted (30s)");
+        _userTimeout = Text("--user-timeout", "T", "unacknowledged for so long: the peer is dead (20s; never)");
+        _drain = Text("--drain", "T", "how long connections get to finish at the end (10s)");
+        _tls = Text("--tls", "CERT", "not in this version");
+        _clientCa = Text("--client-ca", "F", "not in this version");
+        _proxy = Text("--proxy-protocol", "MODE", "off; require is not in this version");
+        _trusted = Texts("--trusted", "CIDR", "sources of PROXY headers (not in this version)");
+        _allow = Texts("--allow", "CIDR", "only peers of these networks come in");
+        _deny = Texts("--deny", "CIDR", "peers of these networks are reset at accept; goes before --allow");
+        _metrics = Text("--metrics", "ENDPOINT", "HTTP: /metrics (Prometheus text) and /metrics.json");
+        _dashboard = Text("--dashboard", "ENDPOINT", "not in this version");
+        _backplane = Text("--backplane", "URL", "not in this version");
+        _quiet = Switch("--quiet", "say nothing but failures");
+        _verbose = Switch("--verbose", "every connection and what it says", "-v");
+        _json = Switch("--json", "NDJSON events on stdout");
+        _logFormat = Text("--log-format", "FORMAT", "text, json, or seed (the words of the tutorials' programs)");
+        _logFormat.AcceptOnlyFromAmong("text", "json", "seed");
+    }
+
+    public IReadOnlyList<Option> All => _all;
+
+    /// <exception cref="InvalidSettingException">A value is no time, size, rule, …</exception>
+    /// <exception cref="UnsupportedException">A flag whose part is not in this version.</exception>
+    public ServeSettings Read(ParseResult parsed, Kind kind)
+    {
+        RefuseLater(parsed);
+        var framing = parsed.GetValue(_frame) is { } rule ? Framing.Parse(rule)
+            : kind.DefaultFrame is { } own ? Framing.Parse(own) : null;
+        if (parsed.GetValue(_maxFrame) is { } max)
+            framing = (framing ?? throw new InvalidSettingException("serve", "--max-frame",
+                "raw bytes have no frames", "add --frame RULE")).WithMax(TextValues.Size(max));
+        if (framing?.ToString().StartsWith("raw", StringComparison.Ordinal) == true)
+            framing = null;
+        return new ServeSettings
+        {
+            Framing = framing,
+            Encoding = TextValues.Encoding(parsed.GetValue(_encoding)),
+            Verbose = parsed.GetValue(_verbose),
+            Quiet = parsed.GetValue(_quiet),
+            LogFormat = parsed.GetValue(_json) ? "json" : parsed.GetValue(_logFormat) ?? "text",
+            ReadyFile = parsed.GetValue(_readyFile),
+            Metrics = parsed.GetValue(_metrics) is { } metrics ? Endpoint.Parse(metrics) : null,
+            BacklogAsked = parsed.GetValue(_backlog),
+            Configure = ReadLimits(parsed) + ReadTransport(parsed),
+        };
+    }
+
+    private Action<ServerOptions> ReadLimits(ParseResult parsed)
+    {
+        var allow = Networks.Read(parsed.GetValue(_allow), parsed.GetValue(_deny));
+        Action<ServerOptions> configure = o => o.Admit = allow;
+        When(_maxConnections, n => configure += o => o.MaxConnections = AtLeastOne(n, "--max-connections"));
+        When(_maxPerIp, n => configure += o =>
+            (o.MaxConnectionsPerAddress, o.LimitLoopback) = (AtLeastOne(n, "--max-per-ip"), true));
+        WhenTime(_idle, (o, t) => o.IdleTimeout = t);
+        WhenTime(_frameTimeout, (o, t) => o.FrameTimeout = t);
+        WhenTime(_writeStall, (o, t) => o.WriteStallTimeout = t);
+        WhenTime(_drain, (o, t) => o.DrainTimeout = t);
+        WhenTime(_acceptDelay, (o, t) => o.AcceptDelay = t);
+        if (parsed.GetValue(_minRate) is { } rate)
+        {
+            var bytesPerSecond = TextValues.Bytes32(rate.EndsWith("/s", StringComparison.Ordinal) ? rate[..^2] : rate);
+            configure += o => o.FrameBytesPerSecondMin = bytesPerSecond;
+        }
+
+        return configure;
+
+        void When(Option<int?> option, Action<int> set)
+        {
+            if (parsed.GetValue(option) is { } number)
+                set(number);
+        }
+
+        void WhenTime(Option<string?> option, Action<ServerOptions, TimeSpan> set)
+        {
+            if (parsed.GetValue(option) is not { } text)
+                return;
+            var time = TextValues.Time(text);
+            configure += o => set(o, time);
+        }
+    }
+
+    private Action<ServerOptions> ReadTransport(ParseResult parsed)
+    {
+        Action<TransportOptions> configure = t => t.ReusePort = parsed.GetValue(_reusePort);
+        if (parsed.GetValue(_backlog) is { } backlog)
+            configure += t => t.Backlog = backlog;
+        if (parsed.GetValue(_interface) is { } name)
+            configure += t => t.Interface = name;
+        if (parsed.GetValue(_sndbuf) is { } send && TextValues.Bytes32(send) is var sendBytes)
+            configure += t => t.SendBufferBytes = sendBytes;
+        if (parsed.GetValue(_rcvbuf) is { } receive && TextValues.Bytes32(receive) is var receiveBytes)
+            configure += t => t.ReceiveBufferBytes = receiveBytes;
+        if (parsed.GetValue(_userTimeout) is { } text && TextValues.Time(text) is var time)
+            configure += t => t.UserTimeout = time == Timeout.InfiniteTimeSpan ? null : time;
+        return o => configure(o.Transport);
+    }
+
+    private void RefuseLater(ParseResult parsed)
+    {
+        Option<string?>[] later = [_tls, _clientCa, _dashboard, _backplane, _loops, _sendQueue, _handshakeTimeout];
+        foreach (var option in later)
+            if (parsed.GetValue(option) is not null)
+                throw Later(option.Name, "it is");
+        if (parsed.GetValue(_trusted) is { Length: > 0 })
+            throw Later("--trusted", "PROXY headers are");
+        if (parsed.GetValue(_proxy) is { } proxy && proxy != "off")
+            throw proxy == "require" ? Later("--proxy-protocol require", "it is") : NoSuch(_proxy, proxy, "off, require");
+        if (parsed.GetValue(_slow) is { } slow && slow != "wait")
+            throw slow is "drop-oldest" or "drop-newest" or "disconnect" ? Later($"--slow {slow}", "it is")
+                : NoSuch(_slow, slow, "wait, drop-oldest, drop-newest, disconnect");
+        if (parsed.GetValue(_engine) is { } engine && engine is not ("auto" or "managed"))
+            throw engine is "io_uring" or "epoll" ? Later($"--engine {engine}", "the Linux engine is")
+                : NoSuch(_engine, engine, "auto, managed, io_uring, epoll");
+    }
+
+    private static UnsupportedException Later(string flag, string what) =>
+        new("serve", flag, $"{what} not in this version", "leave the flag out");
+
+    private static InvalidSettingException NoSuch(Option option, string value, string known) =>
+        new("serve", $"{option.Name} {value}", "there is no such choice", $"choose one of {known}");
+
+    private static int AtLeastOne(int number, string flag) => number >= 1 ? number
+        : throw new InvalidSettingException("serve", $"{flag} {number}", "a server must let in at least one");
+
+    private Option<string?> Text(string name, string value, string what) =>
+        Add(new Option<string?>(name) { Description = what, HelpName = value });
+
+    private Option<string[]> Texts(string name, string value, string what) =>
+        Add(new Option<string[]>(name) { Description = what, HelpName = value, AllowMultipleArgumentsPerToken = false });
+
+    private Option<int?> Number(string name, string what) =>
+        Add(new Option<int?>(name) { Description = what, HelpName = "N" });
+
+    private Option<bool> Switch(string name, string what, params string[] aliases) =>
+        Add(new Option<bool>(name, aliases) { Description = what });
+
+    private T Add<T>(T option) where T : Option
+    {
+        option.Recursive = true;
+        _all.Add(option);
+        return option;
+    }
+}

@@ -1,0 +1,151 @@
+using System.Net.Sockets;
+using Microsoft.Extensions.Logging;
+using Mortise.Cli.Serve.Kinds;
+
+namespace Mortise.Cli.Serve;
+
+/// <summary>
+/// What a server says. Standard output gets what scripts may read (it listens, with <c>-v</c> every connection, the
+/// end); standard error gets notes and warnings. The library logs here too.
+/// </summary>
+internal abstract class ServeLog(ServeSettings settings, CancellationTokenSource outputClosed) : ILogger
+{
+    private const int FrameError = 9, AtLimit = 7;
+    private static readonly TimeSpan LimitWarningPause = TimeSpan.FromSeconds(10);
+
+    private long _limitWarnedAt;
+
+    /// <summary>Held by whoever writes; lines never mix.</summary>
+    public Lock Gate { get; } = new();
+
+    /// <summary>True where every connection is told; the hot path has no callback otherwise.</summary>
+    public virtual bool WantsConnections => settings.Verbose;
+
+    /// <summary>True where what peers say is told too.</summary>
+    public virtual bool WantsMessages => settings.Verbose;
+
+    protected ServeSettings Settings => settings;
+
+    public static ServeLog Create(Kind kind, ServeSettings settings, bool chinese, CancellationTokenSource outputClosed) =>
+        settings.LogFormat switch
+        {
+            "json" => new JsonLog(settings, outputClosed),
+            "seed" => new SeedLog(kind, settings, outputClosed),
+            _ => new TextLog(kind, settings, chinese, outputClosed),
+        };
+
+    /// <summary>Everything listens.</summary>
+    public abstract void Started(IReadOnlyList<Listener> listeners, IReadOnlyList<Endpoint> datagrams, Endpoint? metrics);
+
+    public abstract void Accepted(Connection connection);
+
+    public abstract void Received(Connection connection, ReadOnlySpan<byte> bytes);
+
+    public abstract void Sent(Connection connection, ReadOnlySpan<byte> bytes);
+
+    /// <summary>A datagram came; <paramref name="answered"/> = and its echo went.</summary>
+    public abstract void Datagram(Endpoint from, ReadOnlySpan<byte> bytes, bool answered);
+
+    /// <summary>A player's dialogue is over, though the connection is not yet.</summary>
+    public virtual void SaidGoodbye(Connection connection)
+    {
+        // Only the first tutorial's program has a line for it.
+    }
+
+    public abstract void Closed(Connection connection);
+
+    /// <summary>The drain begins.</summary>
+    public virtual void Stopping(int connections, TimeSpan drain)
+    {
+        if (connections > 0 && !settings.Quiet)
+            Note($"stopping: {connections} connection{(connections == 1 ? "" : "s")} may finish within "
+                + $"{drain.TotalSeconds:0.###} s; Ctrl+C again aborts");
+    }
+
+    public abstract void Stopped(long served, DrainResult drained);
+
+    /// <summary>A warning on stderr, whatever the format.</summary>
+    public void Warn(string text)
+    {
+        lock (Gate)
+            Console.Error.WriteLine("warning: " + text);
+    }
+
+    /// <summary>A remark on stderr.</summary>
+    protected void Note(string text)
+    {
+        lock (Gate)
+            Console.Error.WriteLine(text);
+    }
+
+    /// <summary>Notes about listeners that hold for every format.</summary>
+    protected void NoteListener(Listener listener)
+    {
+        foreach (var note in listener.Notes)
+            Note("note: " + note);
+        if (settings.BacklogAsked is { } asked && asked != listener.Backlog)
+            Note($"note: --backlog {asked} is clamped to {listener.Backlog}"
+                + (asked > listener.Backlog ? " by the kernel (sysctl net.core.somaxconn)" : ": it cannot be negative"));
+    }
+
+    /// <summary>One line on stdout. Where nobody reads it any more the server stops, quietly.</summary>
+    protected void Line(string text)
+    {
+        try
+        {
+            lock (Gate)
+                Console.WriteLine(text);
+        }
+        catch (ClosedOutputException)
+        {
+            outputClosed.Cancel();
+        }
+    }
+
+    /// <summary>Bytes that broke the rule; the port goes on.</summary>
+    protected virtual void BadFrame(string connection, string peer, string reason, string detail) =>
+        Warn($"#{connection} {peer} framing error: {detail} ({reason}); the connection is closed");
+
+    public bool IsEnabled(LogLevel logLevel) => logLevel >= LogLevel.Warning;
+
+    public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
+
+    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception,
+        Func<TState, Exception?, string> formatter)
+    {
+        if (!IsEnabled(logLevel) || eventId.Id == AtLimit && !IsTimeForLimitWarning())
+            return;
+        if (eventId.Id == FrameError && state is IReadOnlyList<KeyValuePair<string, object?>> values)
+        {
+            string Of(string name) => TerminalText.Escape(values.FirstOrDefault(v => v.Key == name).Value?.ToString() ?? "");
+            BadFrame(Of("Connection"), Of("Peer"), Of("Reason"), Of("Detail"));
+            return;
+        }
+
+        Warn(TerminalText.Escape(formatter(state, exception)));
+        if (exception is not null && (settings.Verbose || logLevel >= LogLevel.Error))
+            Note(settings.Verbose ? exception.ToString() : TerminalText.Escape("  " + exception.Message));
+    }
+
+    /// <summary>The buffers in force, or null where there is no kernel socket or it is gone.</summary>
+    protected static (int Send, int Receive)? Buffers(Connection connection)
+    {
+        try
+        {
+            return connection.GetSocketBuffers();
+        }
+        catch (Exception e) when (e is MortiseException or SocketException or ObjectDisposedException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>The library says it at every accept; once in a while is enough to read.</summary>
+    private bool IsTimeForLimitWarning()
+    {
+        var now = Environment.TickCount64;
+        var last = Volatile.Read(ref _limitWarnedAt);
+        return (last == 0 || now - last >= LimitWarningPause.TotalMilliseconds)
+            && Interlocked.CompareExchange(ref _limitWarnedAt, now, last) == last;
+    }
+}

@@ -1,0 +1,93 @@
+using System.CommandLine;
+using Mortise.Cli.Serve.Kinds;
+
+namespace Mortise.Cli.Serve;
+
+/// <summary>One run of a server: listen, say so, wait for a signal, drain.</summary>
+internal sealed class ServeRun
+{
+    private readonly Kind _kind;
+    private readonly ServeSettings _settings;
+    private readonly Endpoint[] _streams;
+    private readonly Endpoint[] _datagrams;
+    private readonly ServeLog _log;
+    private readonly Func<Connection, Task> _handler;
+    private readonly CancellationTokenSource _outputClosed = new();
+    private readonly ServerOptions _options = new();
+
+    public ServeRun(Kind kind, ParseResult parsed, ServeSettings settings, Endpoint[] endpoints)
+    {
+        _kind = kind;
+        _settings = settings;
+        _datagrams = [.. endpoints.Where(e => e.Kind is EndpointKind.Udp or EndpointKind.UnixDatagram)];
+        _streams = [.. endpoints.Except(_datagrams)];
+        if (_datagrams.Length > 0 && kind is not EchoKind)
+            throw new UnsupportedException("serve", _datagrams[0].ToString(),
+                $"{kind.Name} needs a stream, and datagrams are none", "use tcp:// or unix:, or mortise serve echo");
+        if (_datagrams.Length > 0 && settings.Framing is not null)
+            throw new UnsupportedException("serve", _datagrams[0].ToString(),
+                "a datagram is a whole message already: it needs no framing rule", "leave --frame out");
+        _log = ServeLog.Create(kind, settings, parsed.GetValue<string>("--lang") == "zh", _outputClosed);
+        _handler = kind.Handler(parsed, settings, _log);
+    }
+
+    /// <summary>Serves until <paramref name="interrupted"/>; the exit code.</summary>
+    public async Task<int> RunAsync(CancellationToken interrupted)
+    {
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(interrupted, _outputClosed.Token);
+        var echoes = new List<DatagramEcho>();
+        SocketServer? server = null;
+        MetricsPage? metrics = null;
+        try
+        {
+            // The log is held until it has said what listens: no client comes in before that line.
+            lock (_log.Gate)
+            {
+                if (_streams.Length > 0)
+                    server = SocketServer.Start(_streams, _handler, Configure);
+                echoes.AddRange(_datagrams.Select(e => new DatagramEcho(DatagramSocket.Bind(e), _log)));
+                metrics = MetricsPage.Start(_settings.Metrics);
+                _log.Started(server?.Listeners ?? [], [.. echoes.Select(e => e.Endpoint)], metrics?.Endpoint);
+            }
+
+            using var ready = new ReadyFile(_settings.ReadyFile,
+                [.. server?.Endpoints ?? [], .. echoes.Select(e => e.Endpoint)]);
+            var answering = echoes.Select(e => e.RunAsync(stop.Token)).ToArray();
+            await Task.Delay(Timeout.Infinite, stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await Task.WhenAll(answering);
+            var drained = await DrainAsync(server);
+            _log.Stopped((server?.Statistics.Accepted ?? 0) + echoes.Sum(e => e.Answered), drained);
+            return Interrupts.Second.IsCancellationRequested ? ExitCodes.Interrupted : ExitCodes.Ok;
+        }
+        finally
+        {
+            foreach (var echo in echoes)
+                echo.Dispose();
+            if (metrics is not null)
+                await metrics.DisposeAsync();
+            if (server is not null)
+                await server.DisposeAsync();
+        }
+    }
+
+    private void Configure(ServerOptions options)
+    {
+        _settings.Configure(options);
+        options.Logger = _log;
+        options.Name = _kind.Name;
+        if (!_log.WantsConnections)
+            return;
+        options.OnAccepted = _log.Accepted;
+        options.OnClosed = _log.Closed;
+    }
+
+    private async Task<DrainResult> DrainAsync(SocketServer? server)
+    {
+        if (server is null)
+            return default;
+        await server.SuspendAsync();
+        _settings.Configure(_options);
+        _log.Stopping(server.Connections.Count, _options.DrainTimeout);
+        return await server.DrainAsync(cancellationToken: Interrupts.Second);
+    }
+}

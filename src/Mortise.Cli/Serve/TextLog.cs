@@ -1,0 +1,72 @@
+using Mortise.Cli.Serve.Kinds;
+
+namespace Mortise.Cli.Serve;
+
+/// <summary>The log for people.</summary>
+internal sealed class TextLog(Kind kind, ServeSettings settings, bool chinese, CancellationTokenSource outputClosed)
+    : ServeLog(settings, outputClosed)
+{
+    private const int ShownBytesMax = 256;
+
+    public override void Started(IReadOnlyList<Listener> listeners, IReadOnlyList<Endpoint> datagrams, Endpoint? metrics)
+    {
+        var frame = Settings.Framing?.ToString() ?? "raw";
+        foreach (var listener in listeners)
+        {
+            if (!Settings.Quiet)
+                Line($"listening {listener.Endpoint} (backlog {listener.Backlog}, frame {frame})");
+            NoteListener(listener);
+        }
+
+        foreach (var endpoint in datagrams.Where(_ => !Settings.Quiet))
+            Line($"listening {endpoint} (datagrams)");
+        if (Settings.Quiet)
+            return;
+        if (metrics is not null)
+            Note($"metrics: http://{metrics.Authority}/metrics and /metrics.json");
+        foreach (var endpoint in (IEnumerable<Endpoint>)[.. listeners.Select(l => l.Endpoint), .. datagrams])
+            Note($"{(chinese ? "试试" : "try")}: {kind.TryWith(endpoint)}");
+        Note(chinese ? "按 Ctrl+C 停止" : "Ctrl+C to stop");
+    }
+
+    public override void Accepted(Connection connection)
+    {
+        var buffers = Buffers(connection) is { } b ? $" (sndbuf {b.Send} B, rcvbuf {b.Receive} B)" : "";
+        Line($"#{connection.Id} {Peer(connection.RemoteEndpoint)} connected{buffers}");
+    }
+
+    public override void Received(Connection connection, ReadOnlySpan<byte> bytes) =>
+        Line($"#{connection.Id} recv {bytes.Length} B \"{Shown(bytes)}\"");
+
+    public override void Sent(Connection connection, ReadOnlySpan<byte> bytes) =>
+        Line($"#{connection.Id} sent {bytes.Length} B \"{Shown(bytes)}\"");
+
+    public override void Datagram(Endpoint from, ReadOnlySpan<byte> bytes, bool answered) =>
+        Line($"{Peer(from)} recv {bytes.Length} B \"{Shown(bytes)}\""
+            + (answered ? $"  → sent {bytes.Length} B" : "  (no name to answer to)"));
+
+    public override void Closed(Connection connection)
+    {
+        var elapsed = DateTimeOffset.UtcNow - connection.StartedAt;
+        Line($"#{connection.Id} closed ({(connection.CloseReason ?? CloseReason.Local).Name()}) after "
+            + $"{Time(elapsed)}, received {connection.BytesReceived} B, sent {connection.BytesSent} B");
+    }
+
+    public override void Stopped(long served, DrainResult drained)
+    {
+        if (Settings.Quiet)
+            return;
+        var aborted = drained.Aborted > 0 ? $", {drained.Aborted} aborted" : "";
+        Line($"Close Server — {served} connection{(served == 1 ? "" : "s")} served, {drained.Aborted} active{aborted}, "
+            + $"drained in {drained.Elapsed.TotalMilliseconds:0} ms");
+    }
+
+    private static string Peer(Endpoint peer) =>
+        peer.Authority.Length == 0 ? "(unnamed)" : TerminalText.Escape(peer.Authority);
+
+    private static string Time(TimeSpan time) => time.TotalSeconds < 1
+        ? $"{time.TotalMilliseconds:0.0} ms"
+        : $"{time.TotalSeconds:0.0} s";
+
+    private string Shown(ReadOnlySpan<byte> bytes) => TerminalText.Escape(bytes, ShownBytesMax, Settings.Encoding);
+}

@@ -1,0 +1,25 @@
+using Mortise.Sessions;
+
+namespace Mortise;
+
+/// <summary>From bytes to messages in the middle of a handler, e.g. after a greeting or for state per connection.</summary>
+public static class ConnectionMessages
+{
+    /// <summary>
+    /// Calls <paramref name="handler"/> for one message after another until the peer finishes, as a server of messages
+    /// does. Whatever stood before the first message must have been consumed from <see cref="Connection.Input"/>.
+    /// </summary>
+    /// <exception cref="FrameException">Bytes broke the framing rule, or the stream ended inside a frame.</exception>
+    /// <exception cref="ConnectionException">The connection was reset or aborted.</exception>
+    /// <example>
+    /// <code>
+    /// SocketServer.RunAsync(":7007", c =>
+    /// {
+    ///     var count = 0;
+    ///     return c.HandleAsync(Codec.Lines(), (s, line) => s.SendAsync($"{++count} {line}"));
+    /// });
+    /// </code>
+    /// </example>
+    public static Task HandleAsync<T>(this Connection connection, Codec<T> codec,
+        Func<Session<T>, T, ValueTask> handler) => new Session<T>(connection, codec).RunAsync(handler);
+}
