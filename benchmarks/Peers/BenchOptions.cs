@@ -29,7 +29,7 @@ internal sealed class BenchOptions
 
     public double MeasureSeconds { get; private set; } = 1.0;
 
-    public double WarmSeconds { get; private set; } = 2.0;
+    public double WarmSeconds { get; private set; } = 1.5;
 
     /// <summary>Server and load share it, so that the distance of two processors is no part of the result.</summary>
     public int Cpu { get; private set; } = Environment.ProcessorCount - 1;
