@@ -49,9 +49,9 @@ internal static class Results
 
             Commit {machine.Commit}; {machine.Processor}, {machine.Processors} processors; Linux {machine.Kernel};
             {machine.Runtime}. Load: {machine.Load}; server and load share CPU {machine.Cpu}.
-            Medians of {machine.Rounds} interleaved rounds, a fresh process and port each: {machine.WarmSeconds} s warm-up
-            (longer until the JIT is quiet), {machine.MeasureSeconds} s measured. A ratio is the median of the rounds' own
-            ratios. Loads are connections x bytes x messages on the way per connection.
+            Medians of {machine.Rounds} interleaved rounds, a fresh process and port each: {machine.WarmSeconds} s
+            warm-up (longer until the JIT is quiet), {machine.MeasureSeconds} s measured. A ratio is the median of the
+            rounds' own ratios. Loads are connections x bytes x messages on the way per connection.
 
             {summary.ToMarkdown()}
             """.ReplaceLineEndings("\n"));

@@ -58,8 +58,8 @@ internal sealed class ServerProcess : IDisposable
         // What a shell happens to export (DOTNET_TieredPGO, …INLINE_COMPLETIONS) must not choose the winner.
         foreach (var name in info.Environment.Keys.Where(IsRuntimeKnob).ToList())
             info.Environment.Remove(name);
-        // With one processor the runtime waits ten times as long before it optimises: first code for 2 to 6 s under load,
-        // and the compiling inside the measured window. This changes when it happens, not what comes out.
+        // With one processor the runtime waits ten times as long before it optimises, and then compiles inside the
+        // measured window. This changes when that happens, not what comes out.
         info.Environment["DOTNET_TC_DelaySingleProcMultiplier"] = "1";
         return Process.Start(info)!;
     }

@@ -52,8 +52,7 @@ internal sealed class WireReader(WireConnection connection, Wire wire, BlockPool
         Enter();
         if (_hasUnexamined || _endOfStream)
             return new(HandOut());
-        // Abort wakes the reader anyway, so the connection's own token needs no registration.
-        return !cancellationToken.CanBeCanceled || cancellationToken == connection.ClosedOrNone
+        return NeedsNoRegistration(cancellationToken)
             ? ReceiveAsync(cancellationToken)
             : ReceiveCancellableAsync(cancellationToken);
     }
@@ -114,6 +113,15 @@ internal sealed class WireReader(WireConnection connection, Wire wire, BlockPool
 
         _headStart = consumed.GetInteger();
     }
+
+    /// <summary>
+    /// What the base class does, with one state machine per connection instead of one more per wait: an echo or a relay
+    /// is this loop and nothing else.
+    /// </summary>
+    public override Task CopyToAsync(PipeWriter destination, CancellationToken cancellationToken = default) =>
+        NeedsNoRegistration(cancellationToken)
+            ? CopyReceivedAsync(destination, cancellationToken)
+            : base.CopyToAsync(destination, cancellationToken);
 
     public override void CancelPendingRead()
     {
@@ -199,37 +207,100 @@ internal sealed class WireReader(WireConnection connection, Wire wire, BlockPool
     {
         try
         {
-            // A block that was filled to the brim usually has more behind it: look before waiting.
-            var received = _lastFilledBlock && Receive();
-            while (!received && Volatile.Read(ref _cancelRequested) == 0)
+            while (!HasNews())
             {
-                await WaitAsync().ConfigureAwait(false);
-                cancellationToken.ThrowIfCancellationRequested();
-                connection.ThrowIfEnded("recv");
-                received = Receive();
+                if (!_inputEnded)
+                    await wire.WaitReadableAsync().ConfigureAwait(false);
+                ReceiveAfterWait(cancellationToken);
             }
         }
-        catch
+        catch (Exception e)
         {
-            Leave();
+            LeaveFailed(e);
             throw;
         }
 
         return HandOut();
     }
 
-    private async ValueTask WaitAsync()
+    private async Task CopyReceivedAsync(PipeWriter destination, CancellationToken cancellationToken)
+    {
+        ReadResult result;
+        do
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            Enter();
+            try
+            {
+                while (!HasNews())
+                {
+                    if (!_inputEnded)
+                        await wire.WaitReadableAsync().ConfigureAwait(false);
+                    ReceiveAfterWait(cancellationToken);
+                }
+            }
+            catch (Exception e)
+            {
+                LeaveFailed(e);
+                throw;
+            }
+
+            result = HandOut();
+            var consumed = result.Buffer.Start;
+            try
+            {
+                if (result.IsCanceled)
+                    throw new OperationCanceledException("The pending read was cancelled.");
+                var next = consumed;
+                while (result.Buffer.TryGet(ref next, out var bytes))
+                {
+                    if (bytes.IsEmpty)
+                        continue;
+                    var flushed = await destination.WriteAsync(bytes, cancellationToken).ConfigureAwait(false);
+                    if (flushed.IsCanceled)
+                        throw new OperationCanceledException("The pending flush was cancelled.");
+                    consumed = next.GetObject() is null ? result.Buffer.End : next;
+                    if (flushed.IsCompleted)
+                        return;
+                }
+            }
+            finally
+            {
+                AdvanceTo(consumed);
+            }
+        }
+        while (!result.IsCompleted);
+    }
+
+    /// <summary>Something to hand out: bytes not looked at, the end, or a cancelled read.</summary>
+    private bool HasNews() => _hasUnexamined || _endOfStream || Volatile.Read(ref _cancelRequested) == 1
+        // A block that was filled to the brim usually has more behind it: look before waiting.
+        || (_lastFilledBlock && Receive());
+
+    private void ReceiveAfterWait(CancellationToken cancellationToken)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        connection.ThrowIfEnded("recv");
+        Receive();
+    }
+
+    /// <summary>Leaves; throws the connection's own exception when the wire failed, else the caller rethrows.</summary>
+    private void LeaveFailed(Exception error)
     {
         try
         {
-            if (!_inputEnded)
-                await wire.WaitReadableAsync().ConfigureAwait(false);
+            if (error is SocketException or ObjectDisposedException)
+                throw connection.Fail("recv", error);
         }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        finally
         {
-            throw connection.Fail("recv", e);
+            Leave();
         }
     }
+
+    /// <summary>Abort wakes the reader anyway, so the connection's own token needs no registration.</summary>
+    private bool NeedsNoRegistration(CancellationToken cancellationToken) =>
+        !cancellationToken.CanBeCanceled || cancellationToken == connection.ClosedOrNone;
 
     /// <summary>Takes what is there; false when nothing is, and the stream goes on.</summary>
     private bool Receive()
@@ -293,7 +364,8 @@ internal sealed class WireReader(WireConnection connection, Wire wire, BlockPool
 
     private ReadResult Result()
     {
-        var canceled = Interlocked.Exchange(ref _cancelRequested, 0) == 1;
+        // Looks first: a read costs nothing, and nearly nobody ever cancels.
+        var canceled = Volatile.Read(ref _cancelRequested) == 1 && Interlocked.Exchange(ref _cancelRequested, 0) == 1;
         var buffer = _tail is null
             ? ReadOnlySequence<byte>.Empty
             : new ReadOnlySequence<byte>(_head!, _headStart, _tail, _tail.Filled);
