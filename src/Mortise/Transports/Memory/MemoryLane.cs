@@ -97,6 +97,8 @@ internal sealed class MemoryLane
             }
 
             _reader ??= new TaskCompletionSource();
+            if (_parts.Count > 0 && !IsArrived())
+                SetArrival();
             return new ValueTask(_reader.Task);
         }
     }
@@ -154,11 +156,14 @@ internal sealed class MemoryLane
     private void SignalReaderUnderGate()
     {
         if (!_current.IsEmpty || _parts.Count == 0 || IsArrived())
-        {
             Signal(ref _reader);
-            return;
-        }
+        else
+            SetArrival();
+    }
 
+    /// <summary>The part in front comes later; who waits then must be told, though nothing else happens.</summary>
+    private void SetArrival()
+    {
         var left = TimeSpan.FromTicks(Math.Max(0, _parts.Peek().ReadableAt - _time.GetTimestamp())
             * TimeSpan.TicksPerSecond / _time.TimestampFrequency);
         _arrival ??= _time.CreateTimer(static s => ((MemoryLane)s!).SignalReader(), this, left,

@@ -55,12 +55,7 @@ internal sealed class MemoryWire(MemoryLane receive, MemoryLane send, Action<Act
     }
 
     /// <summary>Everything runs where the network posts it, in that order, so that a seed replays.</summary>
-    public override TaskCompletionSource NewTurn()
-    {
-        var turn = new TaskCompletionSource();
-        _ = turn.Task.Unobserved();
-        return turn;
-    }
+    public override TaskCreationOptions Continuations => TaskCreationOptions.None;
 
     public override void Post<TState>(Action<TState> work, TState state) => post(() => work(state));
 }

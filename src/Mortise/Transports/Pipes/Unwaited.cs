@@ -1,15 +1,27 @@
 namespace Mortise.Transports.Pipes;
 
-/// <summary>Tasks that may fail when nobody waits for them any more: a cancelled wait leaves its task behind.</summary>
+/// <summary>Waits that may be given up while the work goes on: its failure then belongs to nobody.</summary>
 internal static class Unwaited
 {
-    /// <summary>The same task; its failure does not become an unobserved exception if the wait is given up.</summary>
-    public static Task Unobserved(this Task task)
+    /// <summary>
+    /// Waits so long and no longer. A continuation that watches over the abandoned task is attached only then: a task
+    /// with two continuations moves one of them to the thread pool, and a replay would no longer be one.
+    /// </summary>
+    /// <exception cref="TimeoutException">The time was over.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    public static async Task WaitOrLeaveAsync(this Task task, TimeSpan timeout, TimeProvider time,
+        CancellationToken cancellationToken = default)
     {
-        if (!task.IsCompleted)
+        try
+        {
+            await task.WaitAsync(timeout, time, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception) when (!task.IsCompleted)
+        {
             _ = task.ContinueWith(static t => _ = t.Exception, CancellationToken.None,
                 TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously,
                 TaskScheduler.Default);
-        return task;
+            throw;
+        }
     }
 }

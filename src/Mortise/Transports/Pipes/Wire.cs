@@ -46,12 +46,7 @@ internal abstract class Wire
     /// What several senders wait on together. On the thread pool each of them goes on by itself: one that blocks must
     /// not keep the others from seeing that their bytes have gone.
     /// </summary>
-    public virtual TaskCompletionSource NewTurn()
-    {
-        var turn = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        _ = turn.Task.Unobserved();
-        return turn;
-    }
+    public virtual TaskCreationOptions Continuations => TaskCreationOptions.RunContinuationsAsynchronously;
 
     /// <summary>The socket under the wire, or null where there is none.</summary>
     public virtual System.Net.Sockets.Socket? Socket => null;

@@ -83,7 +83,7 @@ internal sealed class WireConnection : Connection
         _reader.EndInput();
         try
         {
-            await _writer.CompleteAsync().AsTask().Unobserved().WaitAsync(flushTimeout, Time).ConfigureAwait(false);
+            await _writer.CompleteAsync().AsTask().WaitOrLeaveAsync(flushTimeout, Time).ConfigureAwait(false);
             // A read that still waits was woken by EndInput and takes what is there itself.
             if (_reader.Retire())
                 await DiscardInputAsync(linger).ConfigureAwait(false);
@@ -143,7 +143,7 @@ internal sealed class WireConnection : Connection
                 if (received > 0)
                     discarded += received;
                 else
-                    await _wire.WaitReadableAsync().AsTask().Unobserved().WaitAsync(left, Time).ConfigureAwait(false);
+                    await _wire.WaitReadableAsync().AsTask().WaitOrLeaveAsync(left, Time).ConfigureAwait(false);
             }
         }
         catch (TimeoutException)

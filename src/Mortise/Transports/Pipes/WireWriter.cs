@@ -26,7 +26,7 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
     private long _queued;
     private long _inFlight;
     private bool _sending;
-    private TaskCompletionSource? _nextTurn;
+    private Turn? _nextTurn;
     private Exception? _fault;
     private bool _completed;
 
@@ -81,7 +81,7 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
             if (_fault is not null)
                 throw connection.EndedError("send");
             if (_sending)
-                return WaitAsync((_nextTurn ??= wire.NewTurn()).Task, cancellationToken);
+                return WaitAsync((_nextTurn ??= new Turn(wire.Continuations)).JoinAsync(), cancellationToken);
             if (_queued == 0)
                 return default;
             batch = TakeBatch();
@@ -146,14 +146,14 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
             if (_head is null)
                 connection.ShutdownSendNow();
             else
-                StartTurn(TakeBatch(), _nextTurn ?? wire.NewTurn());
+                StartTurn(TakeBatch(), _nextTurn ?? new Turn(wire.Continuations));
         }
     }
 
     /// <summary>Makes every present and later write fail; called once when the connection ends.</summary>
     public void Break(Exception fault)
     {
-        TaskCompletionSource? turn;
+        Turn? turn;
         lock (Gate)
         {
             _fault ??= fault;
@@ -163,7 +163,7 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
         }
 
         if (turn is not null)
-            wire.Post(static w => w.turn.TrySetException(w.fault), (turn, fault));
+            wire.Post(static w => w.turn.Fail(w.fault), (turn, fault));
     }
 
     private ValueTask<FlushResult> SendBorrowed(ReadOnlyMemory<byte> source)
@@ -277,7 +277,7 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
             _nextTurn = null;
             if (_queued > 0 && (turn is not null || _completed) && _fault is null)
             {
-                StartTurn(TakeBatch(), turn ?? wire.NewTurn());
+                StartTurn(TakeBatch(), turn ?? new Turn(wire.Continuations));
                 return;
             }
 
@@ -285,25 +285,25 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
             if (_completed && _fault is null)
                 connection.ShutdownSendNow();
             if (turn is not null)
-                wire.Post(static t => t.TrySetResult(), turn);
+                wire.Post(static t => t.End(), turn);
         }
     }
 
     /// <summary>Not on this stack: the thread that sent its own message must not carry everybody else's.</summary>
-    private void StartTurn(Block batch, TaskCompletionSource turn) =>
+    private void StartTurn(Block batch, Turn turn) =>
         wire.Post(static w => w.writer.RunTurn(w.batch, w.turn), (writer: this, batch, turn));
 
-    private async void RunTurn(Block batch, TaskCompletionSource turn)
+    private async void RunTurn(Block batch, Turn turn)
     {
         try
         {
             await SendBatch(batch, default).ConfigureAwait(false);
-            turn.TrySetResult();
+            turn.End();
         }
         catch (Exception e)
         {
             // Every waiter of this turn gets the failure; there is nobody above to tell.
-            turn.TrySetException(e);
+            turn.Fail(e);
         }
     }
 
@@ -385,7 +385,8 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
     /// <summary>A wait can be cancelled, the sending cannot; its failure then belongs to nobody.</summary>
     private static async ValueTask<FlushResult> WaitAsync(Task sending, CancellationToken cancellationToken)
     {
-        await sending.Unobserved().WaitAsync(cancellationToken).ConfigureAwait(false);
+        await sending.WaitOrLeaveAsync(Timeout.InfiniteTimeSpan, TimeProvider.System, cancellationToken)
+            .ConfigureAwait(false);
         return default;
     }
 }
