@@ -5,7 +5,7 @@ using Xunit;
 
 namespace Mortise.Tests.Conformance;
 
-/// <summary>The calls of the socket tutorials: peek, exactly, scatter, gather, urgent, blocking, and what the kernel tells.</summary>
+/// <summary>The tutorials' calls: peek, exactly, scatter, gather, urgent, blocking, and what the kernel tells.</summary>
 [Collection("alone")]
 public sealed class CallTests
 {
@@ -85,8 +85,8 @@ public sealed class CallTests
         Assert.Equal(0, rig.Client.BytesQueued);
         Assert.Equal(0, rig.Server.BytesReceived);
         Assert.Equal(40_000, rig.Client.GetSocketBuffers().SendBytes);
-        Row.Observed("I02", $"{name}: sent 12345, queued 0, acknowledged {info.BytesAcked} by the peer's kernel while its "
-            + "program had read 0");
+        Row.Observed("I02", $"{name}: sent 12345, queued 0, acknowledged {info.BytesAcked} by the peer's "
+            + "kernel while its program had read 0");
         Row.Observed("A19", $"{name}: SO_SNDBUF asked 20000, in force {rig.Client.GetSocketBuffers().SendBytes}");
     }
 
@@ -132,8 +132,8 @@ public sealed class CallTests
             await rig.Server.ReceiveExactlyAsync(all, Limits.Soon);
             return all;
         });
-        using (var child = Process.Start("sh", ["-c", $"for i in 1 2 3 4 5 6 7 8 9 10; do kill -WINCH {Environment.ProcessId}; "
-            + $"kill -CHLD {Environment.ProcessId}; done"]))
+        using (var child = Process.Start("sh", ["-c", "for i in 1 2 3 4 5 6 7 8 9 10; do "
+            + $"kill -WINCH {Environment.ProcessId}; kill -CHLD {Environment.ProcessId}; done"]))
             await child.WaitForExitAsync(Limits.Soon);
         Assert.Equal(bytes, await reading.InTime());
         await sending.InTime();

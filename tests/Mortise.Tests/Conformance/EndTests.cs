@@ -1,9 +1,10 @@
+using System.Buffers;
 using System.Diagnostics;
 using Xunit;
 
 namespace Mortise.Tests.Conformance;
 
-/// <summary>How connections end: in halves, in order, by reset, at once. Exactly one reason each, told to both ends.</summary>
+/// <summary>How connections end: in halves, in order, by reset, at once; one reason each, told to both.</summary>
 [Collection("alone")]
 public sealed class EndTests
 {
@@ -83,8 +84,10 @@ public sealed class EndTests
         await rig.Client.DisposeAsync();
         await rig.Server.DisposeAsync();
         var (client, server) = await rig.PairAsync(); // likely the same descriptor number
-        var send = await Assert.ThrowsAsync<ConnectionException>(() => rig.Client.SendAsync("stray"u8.ToArray()).AsTask());
-        var receive = await Assert.ThrowsAsync<ConnectionException>(() => rig.Client.ReceiveAsync(new byte[1]).AsTask());
+        var send = await Assert.ThrowsAsync<ConnectionException>(
+            () => rig.Client.SendAsync("stray"u8.ToArray()).AsTask());
+        var receive = await Assert.ThrowsAsync<ConnectionException>(
+            () => rig.Client.ReceiveAsync(new byte[1]).AsTask());
         Assert.Equal(CloseReason.Local, send.CloseReason);
         Assert.Equal(CloseReason.Local, receive.CloseReason);
         Assert.Throws<ConnectionException>(() => rig.Client.Output.GetMemory(1));
@@ -107,7 +110,7 @@ public sealed class EndTests
         await Task.WhenAll(sending, tail, disposing, again).InTime();
         Assert.Equal([.. bytes, .. "tail"u8], received);
         Assert.Equal(CloseReason.Local, rig.Client.CloseReason);
-        Row.Observed("J04", $"{name}: dispose returned after all {received.Length} queued bytes had gone, the peer got them");
+        Row.Observed("J04", $"{name}: dispose returned after all {received.Length} queued bytes had gone to the peer");
     }
 
     [Theory, MemberData(nameof(Rig.All), MemberType = typeof(Rig))]
@@ -134,7 +137,11 @@ public sealed class EndTests
         var started = Stopwatch.GetTimestamp();
         rig.Client.Abort();
         foreach (var send in sends)
-            Assert.Equal(CloseReason.Abort, (await Assert.ThrowsAsync<ConnectionException>(() => send.InTime())).CloseReason);
+        {
+            var error = await Assert.ThrowsAsync<ConnectionException>(() => send.InTime());
+            Assert.Equal(CloseReason.Abort, error.CloseReason);
+        }
+
         var elapsed = Stopwatch.GetElapsedTime(started);
         Assert.InRange(elapsed, TimeSpan.Zero, TimeSpan.FromSeconds(1));
         Assert.Equal(0, rig.Client.BytesQueued);
@@ -202,7 +209,7 @@ public sealed class EndTests
         var (client, server) = await rig.PairAsync();
         await client.SendAsync(new byte[4096]);
         await server.ReceiveExactlyAsync(new byte[4096], Limits.Soon);
-        Assert.Equal(Limits.Bytes(3000)[..(int)result.Buffer.Length], System.Buffers.BuffersExtensions.ToArray(result.Buffer));
+        Assert.Equal(Limits.Bytes(3000)[..(int)result.Buffer.Length], result.Buffer.ToArray());
         rig.Server.Input.AdvanceTo(result.Buffer.End);
     }
 }

@@ -1,6 +1,6 @@
 namespace Mortise.Tests.Sessions;
 
-/// <summary>A client and a server of numbered messages inside a <see cref="Simulation"/>, and what must hold of them.</summary>
+/// <summary>A client and a server of numbered messages in a <see cref="Simulation"/>; what must hold of them.</summary>
 internal sealed class SimulatedLink
 {
     private static readonly Codec<ReadOnlyMemory<byte>> Frames = Codec.LengthPrefixed(sizeBytes: 2, maxFrame: 10_000);
@@ -180,8 +180,8 @@ internal sealed class SimulatedLink
     }
 
     private string State() => $"server {_server.CloseReason?.Name() ?? "open"}, {_server.BytesHeld} held, "
-        + $"{_server.BytesQueued} queued; client {_client.CloseReason?.Name() ?? "open"}, {_client.Connection.BytesHeld} "
-        + $"held, {_client.Connection.BytesQueued} queued; {_sent} sent, {_served} served, {_accepted} accepted, "
+        + $"{_server.BytesQueued} queued; client {_client.CloseReason?.Name() ?? "open"}, "
+        + $"{_client.Connection.BytesHeld} held, {_client.Connection.BytesQueued} queued; {_sent} sent, {_served} served, {_accepted} accepted, "
         + $"{_answered} answered, handler {(_held is null ? "free" : "held")}";
 
     private void Demand(bool condition, string failure) => _world.Demand(condition, $"link {_id}: {failure}");

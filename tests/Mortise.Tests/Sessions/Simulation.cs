@@ -5,8 +5,8 @@ using Mortise.Transports.Pipes;
 namespace Mortise.Tests.Sessions;
 
 /// <summary>
-/// Sessions on a bad network, on one thread, under one clock, decided by one seed: whatever goes wrong can be run again.
-/// Everything that would go to the thread pool waits in a queue; the seed says when and what happens.
+/// Sessions on a bad network, on one thread, under one clock, decided by one seed: whatever goes wrong can be run
+/// again. Everything that would go to the thread pool waits in a queue; the seed says when and what happens.
 /// </summary>
 internal sealed class Simulation
 {

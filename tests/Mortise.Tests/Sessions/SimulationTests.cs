@@ -3,7 +3,9 @@ using Xunit;
 
 namespace Mortise.Tests.Sessions;
 
-/// <summary>T21: hundreds of bad networks, each told by one number. MORTISE_SEEDS sets how many, MORTISE_SEED which.</summary>
+/// <summary>
+/// Hundreds of bad networks, each told by one number. MORTISE_SEEDS sets how many, MORTISE_SEED the first.
+/// </summary>
 [Collection("alone")]
 public sealed class SimulationTests
 {
