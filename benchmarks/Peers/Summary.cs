@@ -24,14 +24,15 @@ internal sealed class Summary
     public IReadOnlyList<SummaryRow> Rows { get; }
 
     /// <summary>What of the requirement was not met, in words; empty when all was.</summary>
+    /// <remarks>What was not measured (NaN) was not met.</remarks>
     public List<string> Misses()
     {
         var misses = new List<string>();
         foreach (var load in _samples.Select(s => s.Load).Distinct().Where(l => LoadShape.Parse(l).IsRequired))
         {
-            if (Ratio(load, Compared, Measure) is var toSocket and > SocketRatioMax)
+            if (Ratio(load, Compared, Measure) is var toSocket && !(toSocket <= SocketRatioMax))
                 misses.Add($"{load}: {toSocket:F2} times the CPU per message of {Measure}, not {SocketRatioMax:F2}");
-            if (Ratio(load, Compared, Other) is var toKestrel and >= 1)
+            if (Ratio(load, Compared, Other) is var toKestrel && !(toKestrel < 1))
                 misses.Add($"{load}: {toKestrel:F2} times the CPU per message of {Other}, less than 1 wanted");
         }
 
