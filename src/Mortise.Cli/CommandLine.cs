@@ -25,8 +25,9 @@ internal static class CommandLine
         foreach (var verb in Verbs())
             root.Add(verb);
         var parsed = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
-        if (parsed.Errors.Count > 0)
-            return TellUsage(parsed);
+        var stray = StrayOptions(parsed, args);
+        if (parsed.Errors.Count > 0 || stray.Count > 0)
+            return TellUsage(parsed, stray);
         bool Given(string name) => parsed.Tokens.Any(t => t.Type == TokenType.Option && t.Value == name);
         var report = new FailureReport(Given("--json"), Given("-v") || Given("--verbose"),
             parsed.GetValue(Language) ?? "en");
@@ -58,11 +59,17 @@ internal static class CommandLine
         }
     }
 
-    private static int TellUsage(ParseResult parsed)
+    /// <summary>A mistyped option must not pass as the value of an argument; after <c>--</c> it may.</summary>
+    private static List<string> StrayOptions(ParseResult parsed, string[] args) => args.Contains("--") ? []
+        : [.. parsed.CommandResult.Children.OfType<ArgumentResult>().SelectMany(a => a.Tokens).Select(t => t.Value)
+            .Where(v => v.Length > 2 && v.StartsWith("--", StringComparison.Ordinal))];
+
+    private static int TellUsage(ParseResult parsed, List<string> stray)
     {
-        foreach (var message in parsed.Errors.Select(e => e.Message).Distinct())
+        var messages = parsed.Errors.Select(e => e.Message).Concat(stray.Select(s => $"there is no option {s}"));
+        foreach (var message in messages.Distinct())
             Console.Error.WriteLine("mortise: " + TerminalText.Escape(message));
-        foreach (var token in parsed.UnmatchedTokens)
+        foreach (var token in parsed.UnmatchedTokens.Concat(stray).Distinct())
         {
             if (Nearest(token, parsed.CommandResult) is { } near)
                 Console.Error.WriteLine($"  did you mean {near}?");
@@ -75,7 +82,7 @@ internal static class CommandLine
         return ExitCodes.Usage;
     }
 
-    /// <summary>The option or verb that differs from <paramref name="token"/> by the fewest letters, at most 3.</summary>
+    /// <summary>The option or verb that differs from the token by the fewest letters, at most 3.</summary>
     private static string? Nearest(string token, CommandResult at)
     {
         var names = new List<string>(at.Command.Subcommands.Select(c => c.Name));

@@ -14,13 +14,13 @@ internal static class StandardOutput
     /// <summary>UTF-8 without a byte order mark: what we print is our bytes on every system.</summary>
     public static Encoding Utf8 { get; } = new UTF8Encoding(encoderShouldEmitUTF8Identifier: false);
 
-    /// <summary>From here on <see cref="Console.WriteLine(string)"/> throws <see cref="ClosedOutputException"/>.</summary>
+    /// <summary>From here on Console.WriteLine throws <see cref="ClosedOutputException"/>.</summary>
     public static void Install() => Console.SetOut(new StreamWriter(Open(), Utf8, 1024) { AutoFlush = true });
 
     /// <summary>
-    /// .NET's own console stream swallows EPIPE, and a server under <c>| head</c> would log for ever; a file stream says
-    /// so. It must not be used for a regular file: it keeps an offset of its own, and whoever shares the descriptor
-    /// (<c>{ a; b; } > file</c>) would write over it.
+    /// .NET's own console stream swallows EPIPE, and a server under <c>| head</c> would log for ever; a file stream
+    /// says so. It must not be used for a regular file: it keeps an offset of its own, and whoever shares the
+    /// descriptor (<c>{ a; b; } > file</c>) would write over it.
     /// </summary>
     public static Stream Open()
     {
@@ -36,7 +36,11 @@ internal static class StandardOutput
         public override bool CanSeek => false;
         public override bool CanWrite => true;
         public override long Length => throw new NotSupportedException();
-        public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
+        public override long Position
+        {
+            get => throw new NotSupportedException();
+            set => throw new NotSupportedException();
+        }
 
         public override void Write(ReadOnlySpan<byte> buffer)
         {

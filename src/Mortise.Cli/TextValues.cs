@@ -52,7 +52,8 @@ internal static class TextValues
     {
         if (IPNetwork.TryParse(text, out var network))
             return network;
-        if (!text.Contains('/') && Endpoint.TryParse(text.Contains(':') ? $"[{text}]:0" : $"{text}:0", out var one, out _)
+        if (!text.Contains('/')
+            && Endpoint.TryParse(text.Contains(':') ? $"[{text}]:0" : $"{text}:0", out var one, out _)
             && one.Address is { } address)
             return new IPNetwork(address, address.GetAddressBytes().Length * 8);
         throw new InvalidSettingException("network", text, "this is no network in CIDR notation",
@@ -77,7 +78,7 @@ internal static class TextValues
         }
     }
 
-    /// <summary>Text with <c>\n \r \t \0 \\ \xNN</c> as bytes; a backslash before anything else stands for itself.</summary>
+    /// <summary>Text with <c>\n \r \t \0 \\ \xNN</c> as bytes; another backslash stands for itself.</summary>
     public static byte[] Unescape(string text, Encoding? encoding = null)
     {
         using var bytes = new MemoryStream();

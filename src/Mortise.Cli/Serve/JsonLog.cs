@@ -12,7 +12,8 @@ internal sealed class JsonLog(ServeSettings settings, CancellationTokenSource ou
 
     public override bool WantsConnections => true;
 
-    public override void Started(IReadOnlyList<Listener> listeners, IReadOnlyList<Endpoint> datagrams, Endpoint? metrics)
+    public override void Started(IReadOnlyList<Listener> listeners, IReadOnlyList<Endpoint> datagrams,
+        Endpoint? metrics)
     {
         foreach (var listener in listeners)
         {

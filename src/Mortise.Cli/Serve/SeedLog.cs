@@ -16,7 +16,8 @@ internal sealed class SeedLog(Kind kind, ServeSettings settings, CancellationTok
 
     public override bool WantsMessages => true;
 
-    public override void Started(IReadOnlyList<Listener> listeners, IReadOnlyList<Endpoint> datagrams, Endpoint? metrics)
+    public override void Started(IReadOnlyList<Listener> listeners, IReadOnlyList<Endpoint> datagrams,
+        Endpoint? metrics)
     {
         foreach (var listener in listeners)
             NoteListener(listener);

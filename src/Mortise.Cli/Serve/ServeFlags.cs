@@ -144,7 +144,8 @@ internal sealed class ServeFlags
         if (parsed.GetValue(_trusted) is { Length: > 0 })
             throw Later("--trusted", "PROXY headers are");
         if (parsed.GetValue(_proxy) is { } proxy && proxy != "off")
-            throw proxy == "require" ? Later("--proxy-protocol require", "it is") : NoSuch(_proxy, proxy, "off, require");
+            throw proxy == "require" ? Later("--proxy-protocol require", "it is")
+                : NoSuch(_proxy, proxy, "off, require");
         if (parsed.GetValue(_slow) is { } slow && slow != "wait")
             throw slow is "drop-oldest" or "drop-newest" or "disconnect" ? Later($"--slow {slow}", "it is")
                 : NoSuch(_slow, slow, "wait, drop-oldest, drop-newest, disconnect");
@@ -166,7 +167,7 @@ internal sealed class ServeFlags
         Add(new Option<string?>(name) { Description = what, HelpName = value });
 
     private Option<string[]> Texts(string name, string value, string what) =>
-        Add(new Option<string[]>(name) { Description = what, HelpName = value, AllowMultipleArgumentsPerToken = false });
+        Add(new Option<string[]>(name) { Description = what, HelpName = value });
 
     private Option<int?> Number(string name, string what) =>
         Add(new Option<int?>(name) { Description = what, HelpName = "N" });

@@ -26,7 +26,8 @@ internal abstract class ServeLog(ServeSettings settings, CancellationTokenSource
 
     protected ServeSettings Settings => settings;
 
-    public static ServeLog Create(Kind kind, ServeSettings settings, bool chinese, CancellationTokenSource outputClosed) =>
+    public static ServeLog Create(Kind kind, ServeSettings settings, bool chinese,
+        CancellationTokenSource outputClosed) =>
         settings.LogFormat switch
         {
             "json" => new JsonLog(settings, outputClosed),
@@ -35,7 +36,8 @@ internal abstract class ServeLog(ServeSettings settings, CancellationTokenSource
         };
 
     /// <summary>Everything listens.</summary>
-    public abstract void Started(IReadOnlyList<Listener> listeners, IReadOnlyList<Endpoint> datagrams, Endpoint? metrics);
+    public abstract void Started(IReadOnlyList<Listener> listeners, IReadOnlyList<Endpoint> datagrams,
+        Endpoint? metrics);
 
     public abstract void Accepted(Connection connection);
 
@@ -85,7 +87,7 @@ internal abstract class ServeLog(ServeSettings settings, CancellationTokenSource
             Note("note: " + note);
         if (settings.BacklogAsked is { } asked && asked != listener.Backlog)
             Note($"note: --backlog {asked} is clamped to {listener.Backlog}"
-                + (asked > listener.Backlog ? " by the kernel (sysctl net.core.somaxconn)" : ": it cannot be negative"));
+                + (asked > listener.Backlog ? " by the kernel (net.core.somaxconn)" : ": it cannot be negative"));
     }
 
     /// <summary>One line on stdout. Where nobody reads it any more the server stops, quietly.</summary>
@@ -117,7 +119,8 @@ internal abstract class ServeLog(ServeSettings settings, CancellationTokenSource
             return;
         if (eventId.Id == FrameError && state is IReadOnlyList<KeyValuePair<string, object?>> values)
         {
-            string Of(string name) => TerminalText.Escape(values.FirstOrDefault(v => v.Key == name).Value?.ToString() ?? "");
+            string Of(string name) =>
+                TerminalText.Escape(values.FirstOrDefault(v => v.Key == name).Value?.ToString() ?? "");
             BadFrame(Of("Connection"), Of("Peer"), Of("Reason"), Of("Detail"));
             return;
         }

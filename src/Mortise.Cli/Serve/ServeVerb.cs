@@ -42,7 +42,8 @@ internal static class ServeVerb
         command.SetAction((parsed, stop) =>
         {
             var texts = parsed.GetValue(endpoints) is { Length: > 0 } given ? given : [kind.DefaultEndpoint];
-            return new ServeRun(kind, parsed, flags.Read(parsed, kind), [.. texts.Select(Endpoint.Parse)]).RunAsync(stop);
+            var run = new ServeRun(kind, parsed, flags.Read(parsed, kind), [.. texts.Select(Endpoint.Parse)]);
+            return run.RunAsync(stop);
         });
         return command;
     }

@@ -8,7 +8,8 @@ internal sealed class TextLog(Kind kind, ServeSettings settings, bool chinese, C
 {
     private const int ShownBytesMax = 256;
 
-    public override void Started(IReadOnlyList<Listener> listeners, IReadOnlyList<Endpoint> datagrams, Endpoint? metrics)
+    public override void Started(IReadOnlyList<Listener> listeners, IReadOnlyList<Endpoint> datagrams,
+        Endpoint? metrics)
     {
         var frame = Settings.Framing?.ToString() ?? "raw";
         foreach (var listener in listeners)
@@ -57,8 +58,8 @@ internal sealed class TextLog(Kind kind, ServeSettings settings, bool chinese, C
         if (Settings.Quiet)
             return;
         var aborted = drained.Aborted > 0 ? $", {drained.Aborted} aborted" : "";
-        Line($"Close Server — {served} connection{(served == 1 ? "" : "s")} served, {drained.Aborted} active{aborted}, "
-            + $"drained in {drained.Elapsed.TotalMilliseconds:0} ms");
+        Line($"Close Server — {served} connection{(served == 1 ? "" : "s")} served, "
+            + $"{drained.Aborted} active{aborted}, drained in {drained.Elapsed.TotalMilliseconds:0} ms");
     }
 
     private static string Peer(Endpoint peer) =>

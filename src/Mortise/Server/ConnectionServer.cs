@@ -266,7 +266,7 @@ internal sealed class ConnectionServer : IDisposable
         {
             reason = e.CloseReason;
             ServerLog.FrameError(_options.Logger, Name(connection), connection.RemoteEndpoint.Authority, e.Symbol,
-                e.Reason);
+                e.Hint is null ? e.Reason : $"{e.Reason}: {e.Hint}");
         }
         catch (Exception e) when (connection.CloseReason is not null
             && e is ConnectionException or OperationCanceledException)

@@ -2,7 +2,7 @@ using Mortise.Sessions;
 
 namespace Mortise;
 
-/// <summary>From bytes to messages in the middle of a handler, e.g. after a greeting or for state per connection.</summary>
+/// <summary>From bytes to messages inside a handler, e.g. after a greeting or for state per connection.</summary>
 public static class ConnectionMessages
 {
     /// <summary>

@@ -43,7 +43,8 @@ internal sealed class HttpHelloKind() : Kind("http-hello", "tcp://127.0.0.1:8081
         if (seedExact && request.Refusal is null)
             await connection.SendAsync(SeedResponse);
         else if (request.Refusal is { } refusal)
-            await request.AnswerAsync(connection, refusal, HttpRequest.PlainText, Encoding.ASCII.GetBytes(refusal + "\n"));
+            await request.AnswerAsync(connection, refusal, HttpRequest.PlainText,
+                Encoding.ASCII.GetBytes(refusal + "\n"));
         else
             await request.AnswerAsync(connection, "200 OK", HttpRequest.PlainText, body);
     }

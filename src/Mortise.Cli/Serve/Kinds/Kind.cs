@@ -2,7 +2,7 @@ using System.CommandLine;
 
 namespace Mortise.Cli.Serve.Kinds;
 
-/// <summary>A kind of server: its name, where it listens when nobody says, and what it does with a connection.</summary>
+/// <summary>A kind of server: its name, where it listens by default, and what it does with a connection.</summary>
 internal abstract class Kind(string name, string defaultEndpoint, string description)
 {
     public string Name { get; } = name;
@@ -37,7 +37,8 @@ internal abstract class Kind(string name, string defaultEndpoint, string descrip
         {
             EndpointKind.Tcp => $"printf '{Sample}' | nc -N {where}    or: {client}",
             EndpointKind.Udp => $"printf '{Sample}' | nc -u -w1 {where}    or: {client}",
-            EndpointKind.Unix when !endpoint.IsAbstract => $"printf '{Sample}' | nc -NU {endpoint.Host}    or: {client}",
+            EndpointKind.Unix when !endpoint.IsAbstract =>
+                $"printf '{Sample}' | nc -NU {endpoint.Host}    or: {client}",
             _ => client,
         };
     }

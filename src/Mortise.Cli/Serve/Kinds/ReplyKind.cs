@@ -4,7 +4,7 @@ using System.Text;
 
 namespace Mortise.Cli.Serve.Kinds;
 
-/// <summary>Fixed answers to fixed messages: the tutorial's <c>hi</c> → <c>abc</c> server, without its mistakes.</summary>
+/// <summary>Fixed answers to fixed messages: the tutorial's hi → abc server, without its mistakes.</summary>
 internal sealed class ReplyKind() : Kind("reply", "tcp://127.0.0.1:16555",
     "Answer fixed messages: --on hi=abc --else echo --once-per-conn")
 {
@@ -38,7 +38,8 @@ internal sealed class ReplyKind() : Kind("reply", "tcp://127.0.0.1:16555",
         return c => AnswerFramesAsync(c, codec, answers, once, log);
     }
 
-    private static Task AnswerFramesAsync(Connection connection, FrameCodec codec, Answers answers, bool once, ServeLog log)
+    private static Task AnswerFramesAsync(Connection connection, FrameCodec codec, Answers answers, bool once,
+        ServeLog log)
     {
         var done = false;
         return connection.HandleAsync(codec, async (session, frame) =>

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using Mortise.Errors;
+using Mortise.Transports;
 
 namespace Mortise;
 
@@ -50,7 +51,7 @@ public sealed class DatagramSocket : IDisposable
         catch (SocketException e)
         {
             socket.Dispose();
-            throw Failures.Bind(e, endpoint.ToString());
+            throw BindFailure.Of(e, endpoint);
         }
     }
 

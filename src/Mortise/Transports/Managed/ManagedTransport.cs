@@ -38,7 +38,7 @@ internal sealed class ManagedTransport : Transport
         catch (SocketException e)
         {
             socket.Dispose();
-            throw Failures.Bind(e, text);
+            throw BindFailure.Of(e, endpoint);
         }
         catch
         {

@@ -38,8 +38,8 @@ internal sealed class UnixSocketFile(string path)
             throw Failures.Bind(e, endpoint);
         }
 
-        throw new BindException(endpoint, "EADDRINUSE", "another server answers on this socket file",
-            "stop that server, or choose another path", 98);
+        throw BindFailure.InUse(endpoint, "another server answers on this socket file",
+            "stop that server, or choose another path");
     }
 
     public void SetMode(UnixFileMode mode)

@@ -1,0 +1,85 @@
+using System.Globalization;
+
+namespace Mortise.Transports;
+
+/// <summary>
+/// Who holds an address: the socket's inode from /proc/net, then the process that has it open (Linux). Sockets of other
+/// users' processes cannot be looked into without privilege; it says so rather than nothing.
+/// </summary>
+internal static class PortHolder
+{
+    private const string Listening = "0A";
+
+    /// <summary><c>held by pid 4242 (dotnet)</c>, or null where the system does not tell.</summary>
+    public static string? Of(Endpoint endpoint)
+    {
+        if (!OperatingSystem.IsLinux())
+            return null;
+        try
+        {
+            var inodes = endpoint.IsUnix ? UnixInodes(endpoint.Host)
+                : endpoint.Kind == EndpointKind.Udp ? InetInodes("udp", endpoint.Port, null)
+                : InetInodes("tcp", endpoint.Port, Listening);
+            return inodes.Count == 0 ? null : Describe(inodes);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // A container may hide /proc; the failure is told all the same, only without a name.
+            return null;
+        }
+    }
+
+    private static string Describe(HashSet<string> inodes)
+    {
+        var hidden = false;
+        foreach (var process in Directory.EnumerateDirectories("/proc"))
+        {
+            if (!int.TryParse(Path.GetFileName(process), NumberStyles.None, CultureInfo.InvariantCulture, out var pid))
+                continue;
+            try
+            {
+                if (Directory.EnumerateFileSystemEntries(process + "/fd").Any(fd => Holds(fd, inodes)))
+                    return $"held by pid {pid} ({File.ReadAllText(process + "/comm").Trim()})";
+            }
+            catch (UnauthorizedAccessException)
+            {
+                hidden = true;
+            }
+            catch (IOException)
+            {
+                // The process ended while we looked.
+            }
+        }
+
+        return hidden ? "held by a process of another user, which only root can name" : "its holder has just gone";
+    }
+
+    private static bool Holds(string descriptor, HashSet<string> inodes) =>
+        new FileInfo(descriptor).LinkTarget is { } target && target.StartsWith("socket:[", StringComparison.Ordinal)
+        && inodes.Contains(target[8..^1]);
+
+    /// <summary>Sockets of the port in either family; a wildcard holds it for every address.</summary>
+    private static HashSet<string> InetInodes(string protocol, int port, string? state)
+    {
+        var inodes = new HashSet<string>();
+        var suffix = ":" + port.ToString("X4", CultureInfo.InvariantCulture);
+        foreach (var table in (string[])[protocol, protocol + "6"])
+        {
+            // sl local_address rem_address st tx:rx tr:tm retrnsmt uid timeout inode …
+            foreach (var row in Rows("/proc/net/" + table))
+                if (row.Length > 9 && row[1].EndsWith(suffix, StringComparison.Ordinal)
+                    && (state is null || row[3] == state))
+                    inodes.Add(row[9]);
+        }
+
+        return inodes;
+    }
+
+    // Num RefCount Protocol Flags Type St Inode Path; an abstract name begins with @ there too.
+    private static HashSet<string> UnixInodes(string name) =>
+        [.. Rows("/proc/net/unix").Where(r => r.Length > 7 && r[7] == name).Select(r => r[6])];
+
+    private static IEnumerable<string[]> Rows(string table) => File.Exists(table)
+        ? File.ReadLines(table).Skip(1).Select(l => l.Split(' ', StringSplitOptions.RemoveEmptyEntries))
+        : [];
+}
