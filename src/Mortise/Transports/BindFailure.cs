@@ -4,7 +4,7 @@ using Mortise.Errors;
 
 namespace Mortise.Transports;
 
-/// <summary>A failed bind in words: who holds the address, which addresses there are, which ports are privileged.</summary>
+/// <summary>A failed bind in words: who holds the address, which addresses exist, which ports are privileged.</summary>
 internal static class BindFailure
 {
     private const string PrivilegedPath = "/proc/sys/net/ipv4/ip_unprivileged_port_start";

@@ -110,7 +110,7 @@ public sealed class ServeEchoTests
     }
 
     [Fact]
-    public async Task Udp_and_unixgram_senders_each_get_their_own_datagram_back()
+    public async Task Udp_senders_each_get_their_own_datagram_back()
     {
         var (server, endpoint) = await MortiseProcess.ServeAsync("echo", "udp://127.0.0.1:0");
         await using var _ = server;
@@ -125,6 +125,31 @@ public sealed class ServeEchoTests
             Assert.Equal($"from {i}", Encoding.ASCII.GetString(buffer, 0, got.Length));
             sockets[i].Dispose();
         }
+    }
+
+    [Fact]
+    public async Task Unix_datagrams_and_abstract_names_are_served_too()
+    {
+        var path = Path.Combine(Path.GetTempPath(), $"mortise-{Guid.NewGuid():N}.sock");
+        var (server, endpoint) = await MortiseProcess.ServeAsync("echo", "unixgram:" + path);
+        await using var _ = server;
+        using var sender = DatagramSocket.Connect(endpoint);
+        using var expired = new CancellationTokenSource(MortiseProcess.Patience);
+        await sender.SendAsync("whole"u8.ToArray(), expired.Token);
+        var buffer = new byte[100];
+        var got = await sender.ReceiveAsync(buffer, expired.Token);
+        Assert.Equal("whole", Encoding.ASCII.GetString(buffer, 0, got.Length));
+        server.Signal("INT");
+        Assert.Equal(0, await server.ExitAsync());
+        Assert.False(File.Exists(path));
+        var name = $"unix:@mortise-{Guid.NewGuid():N}";
+        var (nameless, at) = await MortiseProcess.ServeAsync("echo", name);
+        await using var __ = nameless;
+        Assert.Equal("abstract", await ServeClient.AskAsync(at, "abstract"));
+        Row.Observed("A06", $"unixgram:{Path.GetFileName(path)} answers a datagram, {name} echoes");
+        var game = await MortiseProcess.RunAsync(["serve", "game", "udp://127.0.0.1:0"]);
+        Assert.Equal(12, game.ExitCode);
+        Assert.Contains("needs a stream", game.Error);
     }
 
     [Fact]

@@ -107,6 +107,22 @@ public sealed class ServeLifeTests
     }
 
     [Fact]
+    public async Task Accepted_connections_share_the_listening_port()
+    {
+        var (server, endpoint) = await MortiseProcess.ServeAsync("echo", ":0");
+        await using var _ = server;
+        using var one = await ServeClient.ConnectAsync(endpoint);
+        using var two = await ServeClient.ConnectAsync(endpoint);
+        string[] events = [Text(await server.EventAsync("accepted")), Text(await server.EventAsync("accepted", skip: 1))];
+        Assert.All(events, e => Assert.StartsWith(endpoint.Authority + " ", e));
+        Assert.NotEqual(events[0], events[1]);
+        Row.Observed("E10", $"one local port, two peers: {string.Join("; ", events)}");
+
+        static string Text(System.Text.Json.JsonElement accepted) =>
+            $"{accepted.GetProperty("local").GetString()} ← {accepted.GetProperty("remote").GetString()}";
+    }
+
+    [Fact]
     public async Task A_backlog_over_somaxconn_or_below_zero_is_clamped_and_told()
     {
         await using var server = MortiseProcess.Start("serve", "echo", ":0", "--backlog", "1000000");
