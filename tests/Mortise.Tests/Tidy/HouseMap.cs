@@ -45,8 +45,8 @@ internal sealed class HouseMap(House house, Func<string, int> linesOf)
         _svg.Append(Invariant($"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1140 {high}" role="img">"""));
         _svg.Append(Style);
         Text(Left, 38, "title", "The house of Mortise");
-        Text(Left, 62, "note", "A room is as wide as its code is long. An arrow points from a room to one it uses, as the");
-        Text(Left, 80, "note", "compiled assembly has it; pale where a room in between does too. Orange: a received byte.");
+        Text(Left, 62, "note", "A room is as wide as its code is long. An arrow points from a room to one it uses,");
+        Text(Left, 80, "note", "pale where a room in between uses it too. The orange way is that of a received byte.");
         Text(CellarX, 80, "note", "What every room may stand on");
         foreach (var use in house.Uses.OrderBy(use => !IsImplied(use)))
             DrawUse(use, IsImplied(use) ? "use implied" : "use");
