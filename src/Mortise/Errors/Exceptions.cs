@@ -11,7 +11,7 @@ public class MortiseException : IOException
     /// </summary>
     public MortiseException(string operation, string? endpoint, string symbol, string reason,
         string? hint = null, int errno = 0, Exception? inner = null)
-        : base(Compose(operation, endpoint, symbol, errno, reason, hint ?? Known(operation, symbol)), inner)
+        : base(null, inner)
     {
         Operation = operation;
         Endpoint = endpoint;
@@ -25,7 +25,7 @@ public class MortiseException : IOException
     public string Operation { get; }
 
     /// <summary>The endpoint as text, or null where there is none.</summary>
-    public string? Endpoint { get; }
+    public string? Endpoint { get; private set; }
 
     /// <summary>
     /// The symbolic error: a POSIX name (<c>ECONNREFUSED</c>) or one of ours (<c>frame_too_long</c>);
@@ -42,16 +42,22 @@ public class MortiseException : IOException
     /// <summary>What to try next: from the thrower, else the catalogue's; null for a symbol it does not know.</summary>
     public string? Hint { get; }
 
+    /// <inheritdoc/>
+    public override string Message
+    {
+        get
+        {
+            var where = Endpoint is null ? Operation : $"{Operation} {Endpoint}";
+            var name = Errno == 0 ? Symbol : $"{Symbol} {Errno}";
+            return Hint is null ? $"{where}: {Reason} ({name})" : $"{where}: {Reason} ({name}); {Hint}";
+        }
+    }
+
+    /// <summary>Says where it happened, when the thrower knows bytes but no connection.</summary>
+    internal void At(string endpoint) => Endpoint ??= endpoint;
+
     private static string? Known(string operation, string symbol) =>
         ErrorCatalogue.TryFind(symbol, out var entry) ? entry.English.HintFor(operation) : null;
-
-    private static string Compose(string operation, string? endpoint, string symbol, int errno, string reason,
-        string? hint)
-    {
-        var where = endpoint is null ? operation : $"{operation} {endpoint}";
-        var name = errno == 0 ? symbol : $"{symbol} {errno}";
-        return hint is null ? $"{where}: {reason} ({name})" : $"{where}: {reason} ({name}); {hint}";
-    }
 }
 
 /// <summary>Text that is not an address, a framing rule or another setting; refused before any system call.</summary>
@@ -87,8 +93,8 @@ public sealed class ConnectionException(string operation, string? endpoint, Clos
 }
 
 /// <summary>Bytes broke the framing rule; nothing is allocated for a length that was only announced.</summary>
-public sealed class FrameException(CloseReason closeReason, string reason, string? hint = null)
-    : MortiseException("frame", null, closeReason.Name(), reason, hint)
+public sealed class FrameException(CloseReason closeReason, string reason, string? hint = null,
+    string? endpoint = null) : MortiseException("frame", endpoint, closeReason.Name(), reason, hint)
 {
     /// <summary>
     /// <see cref="CloseReason.FrameTooLong"/>, <see cref="CloseReason.FrameInvalid"/> or

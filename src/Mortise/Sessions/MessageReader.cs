@@ -18,17 +18,15 @@ internal sealed class MessageReader<T>(Connection connection, Codec<T> codec)
     /// <exception cref="FrameException">The bytes break the rule, or the stream ended inside a frame.</exception>
     public bool TryNext(out T message)
     {
-        if (_reading && (codec.TryRead(ref _buffer, ref _scan, out message)
-            || _ended && codec.TryReadLast(ref _buffer, ref _scan, out message)))
+        try
         {
-            connection.FramesReceived++;
-            // Whole: from here on its time is the handler's, not the peer's.
-            connection.FrameBegunAt = -1;
-            return true;
+            return TryDecode(out message);
         }
-
-        message = default!;
-        return false;
+        catch (FrameException e)
+        {
+            e.At(connection.RemoteEndpoint.ToString()); // framing knows no sockets
+            throw;
+        }
     }
 
     /// <summary>Gives back what was consumed and waits for more bytes; false at the end of the stream.</summary>
@@ -49,5 +47,20 @@ internal sealed class MessageReader<T>(Connection connection, Codec<T> codec)
         _reading = true;
         _ended = result.IsCompleted;
         return true;
+    }
+
+    private bool TryDecode(out T message)
+    {
+        if (_reading && (codec.TryRead(ref _buffer, ref _scan, out message)
+            || _ended && codec.TryReadLast(ref _buffer, ref _scan, out message)))
+        {
+            connection.FramesReceived++;
+            // Whole: from here on its time is the handler's, not the peer's.
+            connection.FrameBegunAt = -1;
+            return true;
+        }
+
+        message = default!;
+        return false;
     }
 }

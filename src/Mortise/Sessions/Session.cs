@@ -105,7 +105,8 @@ public sealed class Session<T> : IAsyncDisposable
     {
         var (some, message) = await TryReceiveAsync(cancellationToken).ConfigureAwait(false);
         return some ? message : throw new FrameException(Mortise.CloseReason.UnexpectedEof,
-            "the peer closed before it sent a message", "check the peer's log: it finished without an answer");
+            "the peer closed before it sent a message", "check the peer's log: it finished without an answer",
+            RemoteEndpoint.ToString());
     }
 
     /// <summary>Ends the connection in order: what was sent goes out, then FIN.</summary>
@@ -159,8 +160,16 @@ public sealed class Session<T> : IAsyncDisposable
 
     private void Write(T message)
     {
-        lock (Connection.SendGate)
-            _codec.Write(message, Connection.Output);
+        try
+        {
+            lock (Connection.SendGate)
+                _codec.Write(message, Connection.Output);
+        }
+        catch (FrameException e)
+        {
+            e.At(RemoteEndpoint.ToString()); // framing knows no sockets
+            throw;
+        }
     }
 
     private async ValueTask FlushAsync(CancellationToken cancellationToken) =>

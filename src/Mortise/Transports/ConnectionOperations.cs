@@ -54,7 +54,7 @@ public abstract partial class Connection
             var received = await ReceiveAsync(buffer[have..], cancellationToken).ConfigureAwait(false);
             if (received == 0)
                 throw new FrameException(Mortise.CloseReason.UnexpectedEof,
-                    $"the stream ended after {have} of {buffer.Length} bytes")
+                    $"the stream ended after {have} of {buffer.Length} bytes", endpoint: RemoteEndpoint.ToString())
                 { HaveBytes = have, NeedBytes = buffer.Length };
             have += received;
         }

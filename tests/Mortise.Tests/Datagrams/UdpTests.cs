@@ -83,7 +83,8 @@ public sealed class UdpTests
         await client.SendAsync("anyone?"u8.ToArray(), _patience);
         var refused = await Assert.ThrowsAsync<ConnectionException>(
             async () => await client.ReceiveAsync(new byte[16], _patience));
-        Assert.Equal(("recv", nobody.ToString(), "ECONNREFUSED"), (refused.Operation, refused.Endpoint, refused.Symbol));
+        Assert.Equal(("recv", nobody.ToString(), "ECONNREFUSED"),
+            (refused.Operation, refused.Endpoint, refused.Symbol));
         Row.Observed("A22", "Connect sent nothing; after one send to a closed port the next recv failed: "
             + refused.Message);
     }

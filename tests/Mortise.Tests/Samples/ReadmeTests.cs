@@ -49,7 +49,7 @@ public sealed class ReadmeTests
     }
 
     private static List<string> Blocks(string page, string language = "csharp") =>
-        [.. page.Split($"```{language}\n").Skip(1).Select(rest => rest[..rest.IndexOf("```", StringComparison.Ordinal)])];
+        [.. page.Split($"```{language}\n").Skip(1).Select(rest => rest.Split("```")[0])];
 
     private static string Number(List<string> blocks, string part) =>
         blocks.FindIndex(b => b.Contains(part)).ToString(CultureInfo.InvariantCulture);

@@ -1,0 +1,64 @@
+using System.Diagnostics;
+using System.Reflection.Metadata;
+using System.Reflection.Metadata.Ecma335;
+using System.Reflection.PortableExecutable;
+using Mortise.Tests.Tidy;
+using Xunit;
+
+namespace Mortise.Tests.Api;
+
+/// <summary>
+/// Linux is where these tests run; for Windows and macOS the library is compiled, holds no native call, and a platform
+/// call without a guard does not compile. Running there is not claimed.
+/// </summary>
+public sealed class PortabilityTests
+{
+    private static readonly TimeSpan BuildTimeout = TimeSpan.FromMinutes(4);
+
+    [Fact]
+    public async Task The_library_compiles_for_Windows_and_macOS_and_calls_nothing_native()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux() || OperatingSystem.IsMacOS(), "build.sh needs a POSIX shell");
+        Assert.Equal(0, NativeCalls(typeof(SocketServer).Assembly.Location));
+        Assert.Contains("dotnet_diagnostic.CA1416.severity = error",
+            await File.ReadAllTextAsync(Path.Combine(Repository.Root, ".editorconfig")));
+
+        var (exitCode, said) = await RunAsync("build.sh", "portable");
+        Assert.True(exitCode == 0, said);
+        var built = said.Split('\n').Where(l => l.Contains("Mortise.dll")).ToList();
+        Assert.Equal(["win-x64", "osx-arm64"], built.Select(l => l.Split(':')[0]));
+        Assert.All(built, l => Assert.Equal(0, NativeCalls(Path.Combine(Repository.Root, l.Split(' ')[1]))));
+        Row.Observed("N13", "compiled for win-x64 and osx-arm64 (not run there): 0 native calls, and a platform call "
+            + "without a guard is an error (CA1416)");
+    }
+
+    [Fact]
+    public void A_native_call_is_found() =>
+        Assert.NotEqual(0, NativeCalls(typeof(System.Net.Sockets.Socket).Assembly.Location));
+
+    private static int NativeCalls(string assemblyPath)
+    {
+        using var image = new PEReader(File.OpenRead(assemblyPath));
+        return image.GetMetadataReader().GetTableRowCount(TableIndex.ImplMap);
+    }
+
+    private static async Task<(int ExitCode, string Said)> RunAsync(string script, string verb)
+    {
+        using var process = Process.Start(new ProcessStartInfo(Path.Combine(Repository.Root, script), verb)
+        {
+            RedirectStandardOutput = true,
+        })!;
+        using var limit = new CancellationTokenSource(BuildTimeout);
+        try
+        {
+            var said = await process.StandardOutput.ReadToEndAsync(limit.Token);
+            await process.WaitForExitAsync(limit.Token);
+            return (process.ExitCode, said);
+        }
+        finally
+        {
+            if (!process.HasExited)
+                process.Kill(entireProcessTree: true);
+        }
+    }
+}
