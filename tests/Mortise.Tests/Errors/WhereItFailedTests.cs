@@ -17,7 +17,7 @@ public sealed class WhereItFailedTests
         // A pipe or a buffer used by two owners, a catalogue that does not parse: our own mistakes, no peer's.
         "InvalidOperationException by BlockPool", "InvalidOperationException by CatalogueReader",
         "InvalidOperationException by ManagedTransport", "InvalidOperationException by Readiness",
-        "InvalidOperationException by WireReader", "InvalidOperationException by WireWriter",
+        "InvalidOperationException by WireReader",
         // A wire's error becomes a ConnectionException with operation and endpoint in WireConnection.Fail.
         "SocketException by MemoryLane", "SocketException by Readiness", "SocketException by SocketWire",
     ];
