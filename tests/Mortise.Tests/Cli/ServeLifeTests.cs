@@ -113,7 +113,8 @@ public sealed class ServeLifeTests
         await using var _ = server;
         using var one = await ServeClient.ConnectAsync(endpoint);
         using var two = await ServeClient.ConnectAsync(endpoint);
-        string[] events = [Text(await server.EventAsync("accepted")), Text(await server.EventAsync("accepted", skip: 1))];
+        string[] events =
+            [Text(await server.EventAsync("accepted")), Text(await server.EventAsync("accepted", skip: 1))];
         Assert.All(events, e => Assert.StartsWith(endpoint.Authority + " ", e));
         Assert.NotEqual(events[0], events[1]);
         Row.Observed("E10", $"one local port, two peers: {string.Join("; ", events)}");
