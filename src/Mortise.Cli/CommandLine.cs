@@ -66,7 +66,11 @@ internal static class CommandLine
 
     private static int TellUsage(ParseResult parsed, List<string> stray)
     {
-        var messages = parsed.Errors.Select(e => e.Message).Concat(stray.Select(s => $"there is no option {s}"));
+        // "Required command was not provided" says nothing where a mistyped one was.
+        var noted = parsed.UnmatchedTokens.Count > 0
+            ? parsed.Errors.Where(e => e.Message.Contains('\''))
+            : parsed.Errors;
+        var messages = noted.Select(e => e.Message).Concat(stray.Select(s => $"there is no option {s}"));
         foreach (var message in messages.Distinct())
             Console.Error.WriteLine("mortise: " + TerminalText.Escape(message));
         foreach (var token in parsed.UnmatchedTokens.Concat(stray).Distinct())
@@ -75,6 +79,8 @@ internal static class CommandLine
                 Console.Error.WriteLine($"  did you mean {near}?");
         }
 
+        if (parsed.CommandResult.Command.Subcommands.Select(c => c.Name).ToArray() is { Length: > 0 } names)
+            Console.Error.WriteLine($"  choose one of: {string.Join(", ", names)}");
         var path = new List<string>();
         for (SymbolResult? at = parsed.CommandResult; at is CommandResult command; at = at.Parent)
             path.Insert(0, command.Command is RootCommand ? "mortise" : command.Command.Name);
@@ -90,7 +96,7 @@ internal static class CommandLine
             names.AddRange(command.Command.Options.Where(o => level == at || o.Recursive).Select(o => o.Name));
         return names.Where(n => n.StartsWith('-') == token.StartsWith('-'))
             .Select(n => (Name: n, Distance: Distance(n, token)))
-            .Where(n => n.Distance <= Math.Min(3, token.Length / 2)).OrderBy(n => n.Distance)
+            .Where(n => n.Distance <= Math.Min(3, token.Length / 3)).OrderBy(n => n.Distance)
             .Select(n => n.Name).FirstOrDefault();
     }
 

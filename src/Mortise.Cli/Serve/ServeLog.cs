@@ -83,6 +83,8 @@ internal abstract class ServeLog(ServeSettings settings, CancellationTokenSource
     /// <summary>Notes about listeners that hold for every format.</summary>
     protected void NoteListener(Listener listener)
     {
+        if (settings.Quiet)
+            return;
         foreach (var note in listener.Notes)
             Note("note: " + note);
         if (settings.BacklogAsked is { } asked && asked != listener.Backlog)

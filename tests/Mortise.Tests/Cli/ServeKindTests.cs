@@ -37,7 +37,7 @@ public sealed class ServeKindTests
         await using var _ = raw;
         using var client = await ServeClient.ConnectAsync(endpoint);
         await client.SendAsync("h");
-        await Task.Delay(30);
+        await Task.Delay(200);   // longer than the pause that ends a message which cannot become a key
         await client.SendAsync("i");
         Assert.Equal("abc"u8.ToArray(), await client.ReadToEndAsync());
         Row.Observed("Z13", "h and i in two segments: abc (the tutorial answers h and closes)");

@@ -158,7 +158,9 @@ public sealed class ServeLifeTests
     [Fact]
     public async Task A_second_signal_aborts_with_130()
     {
-        var (server, endpoint) = await MortiseProcess.ServeAsync("echo", ":0", "--drain", "1m", "--write-stall", "1m");
+        var file = Path.Combine(Path.GetTempPath(), $"mortise-ready-{Guid.NewGuid():N}");
+        var (server, endpoint) = await MortiseProcess.ServeAsync("echo", ":0", "--drain", "1m", "--write-stall", "1m",
+            "--ready-file", file);
         await using var _ = server;
         using var stuck = await ServeClient.ConnectAsync(endpoint);
         stuck.Socket.ReceiveBufferSize = 4096;
@@ -176,6 +178,8 @@ public sealed class ServeLifeTests
         Assert.False(server.Process.HasExited, "the drain waits");
         server.Signal("INT");
         Assert.Equal(130, await server.ExitAsync());
+        Assert.False(File.Exists(file), "an abort tidies up too");
+        Assert.Equal(1, (await server.EventAsync("drained")).GetProperty("aborted").GetInt32());
         await patience.CancelAsync();
         await Assert.ThrowsAnyAsync<Exception>(() => pushing);
     }
