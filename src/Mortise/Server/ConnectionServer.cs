@@ -209,7 +209,7 @@ internal sealed class ConnectionServer : IDisposable
 
     private bool IsAdmitted(Connection connection)
     {
-        var welcome = _options.Admit?.Invoke(connection.RemoteEndpoint) != false;
+        var welcome = IsWelcome(connection);
         if (welcome && _admission.TryEnter(connection.RemoteEndpoint))
             return true;
         Counters.Rejected(welcome ? RejectReason.AddressLimit : RejectReason.Denied);
@@ -217,6 +217,20 @@ internal sealed class ConnectionServer : IDisposable
         connection.Abort(CloseReason.RateLimit);
         _admission.ReleaseDescriptor();
         return false;
+    }
+
+    /// <summary>A judge that throws has not said yes, and must not take the accept loop with it.</summary>
+    private bool IsWelcome(Connection connection)
+    {
+        try
+        {
+            return _options.Admit?.Invoke(connection.RemoteEndpoint) != false;
+        }
+        catch (Exception e)
+        {
+            ServerLog.HandlerFault(_options.Logger, e, Name(connection));
+            return false;
+        }
     }
 
     private void TurnAway(Connection connection, CloseReason reason)

@@ -5,7 +5,7 @@ using Xunit;
 
 namespace Mortise.Tests.Conformance;
 
-/// <summary>The tutorials' calls: peek, exactly, scatter, gather, urgent, blocking, and what the kernel tells.</summary>
+/// <summary>The tutorials' calls: peek, exactly, scatter, gather, urgent, blocking, the kernel's own view.</summary>
 [Collection("alone")]
 public sealed class CallTests
 {

@@ -102,6 +102,19 @@ public static class Limits
         }
     }
 
+    /// <summary>Sockets this process has open; files and event queues come and go with the runtime.</summary>
+    public static int OpenSockets() => Directory.EnumerateFileSystemEntries("/proc/self/fd").Count(path =>
+    {
+        try
+        {
+            return new FileInfo(path).LinkTarget?.StartsWith("socket:", StringComparison.Ordinal) == true;
+        }
+        catch (IOException)
+        {
+            return false; // closed between the listing and the look
+        }
+    });
+
     public static Task<T> InTime<T>(this Task<T> task) => task.WaitAsync(Time);
 
     public static Task InTime(this Task task) => task.WaitAsync(Time);

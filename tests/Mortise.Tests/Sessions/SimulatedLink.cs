@@ -181,7 +181,8 @@ internal sealed class SimulatedLink
 
     private string State() => $"server {_server.CloseReason?.Name() ?? "open"}, {_server.BytesHeld} held, "
         + $"{_server.BytesQueued} queued; client {_client.CloseReason?.Name() ?? "open"}, "
-        + $"{_client.Connection.BytesHeld} held, {_client.Connection.BytesQueued} queued; {_sent} sent, {_served} served, {_accepted} accepted, "
+        + $"{_client.Connection.BytesHeld} held, {_client.Connection.BytesQueued} queued; "
+        + $"{_sent} sent, {_served} served, {_accepted} accepted, "
         + $"{_answered} answered, handler {(_held is null ? "free" : "held")}";
 
     private void Demand(bool condition, string failure) => _world.Demand(condition, $"link {_id}: {failure}");
