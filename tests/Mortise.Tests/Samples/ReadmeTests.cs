@@ -62,7 +62,8 @@ public sealed class ReadmeTests
         text.Append("switch (args[0])\n{\n");
         for (var i = 0; i < blocks.Count; i++)
         {
-            var block = blocks[i].Replace("using Mortise;\n", "").Replace("\":7007\"", "args[1]");
+            var lines = blocks[i].Split('\n').Where(l => l is not (['#', ':', ..] or "using Mortise;"));
+            var block = string.Join('\n', lines).Replace("\":7007\"", "args[1]");
             text.Append(CultureInfo.InvariantCulture, $"case \"{i}\":\n{{\n{block}break;\n}}\n");
         }
 
