@@ -6,15 +6,15 @@ internal sealed class HostCache(TimeProvider clock)
     private const int EntriesMax = 1024;
     private static readonly TimeSpan KeptMax = TimeSpan.FromHours(1);
 
-    private readonly Lock gate = new();
-    private readonly Dictionary<string, (HostEntry Entry, DateTimeOffset Until)> entries = [];
+    private readonly Lock _gate = new();
+    private readonly Dictionary<string, (HostEntry Entry, DateTimeOffset Until)> _entries = [];
 
     /// <summary>The kept answer with the time it has left, or null.</summary>
     public HostEntry? Find(string name)
     {
-        lock (gate)
+        lock (_gate)
         {
-            if (!entries.TryGetValue(name, out var kept))
+            if (!_entries.TryGetValue(name, out var kept))
                 return null;
             var left = kept.Until - clock.GetUtcNow();
             return left > TimeSpan.Zero ? kept.Entry with { TimeToLive = left } : null;
@@ -26,19 +26,19 @@ internal sealed class HostCache(TimeProvider clock)
         if (entry.TimeToLive is not { } timeToLive || timeToLive <= TimeSpan.Zero)
             return;
         var now = clock.GetUtcNow();
-        lock (gate)
+        lock (_gate)
         {
-            if (entries.Count >= EntriesMax)
+            if (_entries.Count >= EntriesMax)
                 MakeRoom(now);
-            entries[name] = (entry, now + (timeToLive < KeptMax ? timeToLive : KeptMax));
+            _entries[name] = (entry, now + (timeToLive < KeptMax ? timeToLive : KeptMax));
         }
     }
 
     private void MakeRoom(DateTimeOffset now)
     {
-        foreach (var name in entries.Where(kept => kept.Value.Until <= now).Select(kept => kept.Key).ToArray())
-            entries.Remove(name);
-        if (entries.Count >= EntriesMax)
-            entries.Clear();
+        foreach (var name in _entries.Where(kept => kept.Value.Until <= now).Select(kept => kept.Key).ToArray())
+            _entries.Remove(name);
+        if (_entries.Count >= EntriesMax)
+            _entries.Clear();
     }
 }

@@ -17,17 +17,17 @@ namespace Mortise;
 /// </code></example>
 public sealed class Resolver
 {
-    private readonly ResolverOptions options;
-    private readonly HostCache cache;
+    private readonly ResolverOptions _options;
+    private readonly HostCache _cache;
 
     /// <summary>Creates a resolver; without options it does what the machine is configured for.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The timeout is not positive, or there is no attempt.</exception>
     public Resolver(ResolverOptions? options = null)
     {
-        this.options = options ?? new();
-        ArgumentOutOfRangeException.ThrowIfLessThan(this.options.Attempts, 1);
-        ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(this.options.Timeout, TimeSpan.Zero);
-        cache = new(this.options.TimeProvider);
+        _options = options ?? new();
+        ArgumentOutOfRangeException.ThrowIfLessThan(_options.Attempts, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(_options.Timeout, TimeSpan.Zero);
+        _cache = new(_options.TimeProvider);
     }
 
     /// <summary>All addresses of a name.</summary>
@@ -49,13 +49,13 @@ public sealed class Resolver
             return new("localhost", host == "localhost" ? [] : [host], Loopback(), null, "loopback");
         if (IsUnder(host, "invalid"))
             throw new ResolveException(host, "HOST_NOT_FOUND", "no name under .invalid exists (RFC 6761)");
-        var lines = await SystemFiles.HostsAsync(options.HostsFile, cancellationToken).ConfigureAwait(false);
+        var lines = await SystemFiles.HostsAsync(_options.HostsFile, cancellationToken).ConfigureAwait(false);
         if (FromHosts(host, lines) is { } entry)
             return entry;
-        if (cache.Find(absolute ? host + "." : host) is { } kept)
+        if (_cache.Find(absolute ? host + "." : host) is { } kept)
             return kept;
         var found = await FromDnsAsync(host, absolute, cancellationToken).ConfigureAwait(false);
-        cache.Keep(absolute ? host + "." : host, found);
+        _cache.Keep(absolute ? host + "." : host, found);
         return found;
     }
 
@@ -65,14 +65,14 @@ public sealed class Resolver
     {
         ArgumentNullException.ThrowIfNull(address);
         var asked = address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address;
-        var lines = await SystemFiles.HostsAsync(options.HostsFile, cancellationToken).ConfigureAwait(false);
+        var lines = await SystemFiles.HostsAsync(_options.HostsFile, cancellationToken).ConfigureAwait(false);
         if (lines.FirstOrDefault(line => line.Address.Equals(asked)) is { Names: not null } line)
-            return new(line.Names[0], [.. line.Names.Skip(1)], [asked], null, options.HostsFile);
+            return new(line.Names[0], [.. line.Names.Skip(1)], [asked], null, _options.HostsFile);
         if (IPAddress.IsLoopback(asked))
             return new("localhost", [], [asked], null, "loopback");
         var conf = await ServersAsync(cancellationToken).ConfigureAwait(false);
         return conf.Servers.Count == 0
-            ? await HostLookup.SystemReverseAsync(asked, options, cancellationToken).ConfigureAwait(false)
+            ? await HostLookup.SystemReverseAsync(asked, _options, cancellationToken).ConfigureAwait(false)
             : await HostLookup.ReverseAsync(Client(conf), conf.Servers, asked, cancellationToken).ConfigureAwait(false);
     }
 
@@ -114,9 +114,9 @@ public sealed class Resolver
     {
         ArgumentNullException.ThrowIfNull(name);
         ArgumentNullException.ThrowIfNull(protocol);
-        return await SystemFiles.ServiceAsync(options.ServicesFile, name, protocol, cancellationToken)
+        return await SystemFiles.ServiceAsync(_options.ServicesFile, name, protocol, cancellationToken)
             .ConfigureAwait(false) ?? throw new ResolveException(name, "NO_DATA",
-                $"there is no service of that name for {protocol}", $"see {options.ServicesFile}");
+                $"there is no service of that name for {protocol}", $"see {_options.ServicesFile}");
     }
 
     private static bool IsUnder(string host, string top) =>
@@ -133,14 +133,14 @@ public sealed class Resolver
         var official = mine[0].Names[0];
         string[] aliases = [.. mine.SelectMany(line => line.Names).Distinct().Where(name => name != official)];
         return new(official, aliases, AddressOrder.Interleave(mine.Select(line => line.Address).Distinct()), null,
-            options.HostsFile);
+            _options.HostsFile);
     }
 
     private async Task<HostEntry> FromDnsAsync(string host, bool absolute, CancellationToken cancellationToken)
     {
         var conf = await ServersAsync(cancellationToken).ConfigureAwait(false);
         if (conf.Servers.Count == 0)
-            return await HostLookup.SystemAsync(host, options, cancellationToken).ConfigureAwait(false);
+            return await HostLookup.SystemAsync(host, _options, cancellationToken).ConfigureAwait(false);
         var client = Client(conf);
         // resolv.conf(5): a name with fewer dots than ndots is tried under the search domains first.
         IEnumerable<string> suffixed = absolute ? [] : conf.Search.Select(suffix => $"{host}.{suffix}");
@@ -162,12 +162,12 @@ public sealed class Resolver
     }
 
     private DnsClient Client(ResolvConf conf) =>
-        new(conf.Servers, options.Timeout, options.Attempts, options.TimeProvider);
+        new(conf.Servers, _options.Timeout, _options.Attempts, _options.TimeProvider);
 
     private async Task<ResolvConf> ServersAsync(CancellationToken cancellationToken)
     {
-        if (options.DnsServer is { } server)
+        if (_options.DnsServer is { } server)
             return ResolvConf.Empty with { Servers = [server] };
-        return await SystemFiles.ResolvConfAsync(options.ResolvConfFile, cancellationToken).ConfigureAwait(false);
+        return await SystemFiles.ResolvConfAsync(_options.ResolvConfFile, cancellationToken).ConfigureAwait(false);
     }
 }

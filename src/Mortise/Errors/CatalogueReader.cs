@@ -11,14 +11,14 @@ internal sealed class CatalogueReader
     private static readonly string[] Themes =
         ["addresses", "connecting", "transfer", "sockets", "resources", "names", "closing"];
 
-    private readonly List<(ErrorEntry Entry, string[] Aliases)> entries = [];
-    private readonly string theme;
-    private string[] header = [];
-    private string[] aliases = [];
-    private Draft? english;
-    private Draft? chinese;
+    private readonly List<(ErrorEntry Entry, string[] Aliases)> _entries = [];
+    private readonly string _theme;
+    private string[] _header = [];
+    private string[] _aliases = [];
+    private Draft? _english;
+    private Draft? _chinese;
 
-    private CatalogueReader(string theme) => this.theme = theme;
+    private CatalogueReader(string theme) => _theme = theme;
 
     private sealed record Draft(string Meaning, List<string> Causes, List<string> Tries)
     {
@@ -31,13 +31,13 @@ internal sealed class CatalogueReader
 
     private List<(ErrorEntry Entry, string[] Aliases)> Read()
     {
-        using var stream = Assembly.GetExecutingAssembly().GetManifestResourceStream($"Mortise.Errors.{theme}.txt")
-            ?? throw new InvalidOperationException($"the catalogue has no theme {theme}");
+        using var stream = Assembly.GetExecutingAssembly().GetManifestResourceStream($"Mortise.Errors.{_theme}.txt")
+            ?? throw new InvalidOperationException($"the catalogue has no theme {_theme}");
         using var reader = new StreamReader(stream);
         while (reader.ReadLine() is { } line)
             Take(line);
         Finish();
-        return entries;
+        return _entries;
     }
 
     private void Take(string line)
@@ -48,28 +48,28 @@ internal sealed class CatalogueReader
         var (mark, rest) = space < 0 ? (line, "") : (line[..space], line[(space + 1)..]);
         switch (mark)
         {
-            case "also": aliases = rest.Split(' '); break;
-            case "en:": english = new(rest, [], []); break;
-            case "zh:": chinese = new(rest, [], []); break;
-            case "-": (chinese ?? english)!.Causes.Add(rest); break;
-            case ">": (chinese ?? english)!.Tries.Add(rest); break;
+            case "also": _aliases = rest.Split(' '); break;
+            case "en:": _english = new(rest, [], []); break;
+            case "zh:": _chinese = new(rest, [], []); break;
+            case "-": (_chinese ?? _english)!.Causes.Add(rest); break;
+            case ">": (_chinese ?? _english)!.Tries.Add(rest); break;
             default:
                 Finish();
-                header = line.Split(' ');
+                _header = line.Split(' ');
                 break;
         }
     }
 
     private void Finish()
     {
-        if (header.Length == 0)
+        if (_header.Length == 0)
             return;
-        if (header.Length is 3 or > 4 || english is null || chinese is null)
-            throw new InvalidOperationException($"{theme}.txt: the block of {header[0]} is not complete");
-        var winsockSymbol = header.Length > 2 ? header[2] : null;
-        entries.Add((new(header[0], Number(1), Number(3), winsockSymbol, english.Text, chinese.Text), aliases));
-        (header, aliases, english, chinese) = ([], [], null, null);
+        if (_header.Length is 3 or > 4 || _english is null || _chinese is null)
+            throw new InvalidOperationException($"{_theme}.txt: the block of {_header[0]} is not complete");
+        var winsockSymbol = _header.Length > 2 ? _header[2] : null;
+        _entries.Add((new(_header[0], Number(1), Number(3), winsockSymbol, _english.Text, _chinese.Text), _aliases));
+        (_header, _aliases, _english, _chinese) = ([], [], null, null);
     }
 
-    private int Number(int column) => column < header.Length ? int.Parse(header[column]) : 0;
+    private int Number(int column) => column < _header.Length ? int.Parse(_header[column]) : 0;
 }

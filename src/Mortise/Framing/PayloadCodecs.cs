@@ -152,7 +152,7 @@ public abstract partial class Framing
         private const int KeptBytesMax = 64 * 1024;
 
         [ThreadStatic]
-        private static PayloadBuffer? _kept;
+        private static PayloadBuffer? t_kept;
 
         private byte[] _bytes = [];
         private int _used;
@@ -164,8 +164,8 @@ public abstract partial class Framing
         /// </summary>
         public static PayloadBuffer Take()
         {
-            var taken = _kept ?? new PayloadBuffer();
-            _kept = null;
+            var taken = t_kept ?? new PayloadBuffer();
+            t_kept = null;
             return taken;
         }
 
@@ -174,7 +174,7 @@ public abstract partial class Framing
         {
             _used = 0;
             if (_bytes.Length <= KeptBytesMax)
-                _kept = this;
+                t_kept = this;
         }
 
         public void Advance(int count)

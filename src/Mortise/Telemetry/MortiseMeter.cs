@@ -13,7 +13,7 @@ internal static class MortiseMeter
     private static readonly HashSet<ServerCounters> Servers = [];
     private static readonly ConcurrentDictionary<Metric, Func<long>> Probes = new();
     private static readonly Meter Meter = new(MortiseTelemetry.MeterName, MortiseTelemetry.Version);
-    private static CounterSnapshot retired = CounterSnapshot.Zero;
+    private static CounterSnapshot s_retired = CounterSnapshot.Zero;
 
     static MortiseMeter()
     {
@@ -35,7 +35,7 @@ internal static class MortiseMeter
     {
         CounterSnapshot sum;
         lock (Gate)
-            sum = Servers.Aggregate(retired, (total, server) => total + server.Snapshot());
+            sum = Servers.Aggregate(s_retired, (total, server) => total + server.Snapshot());
         var own = new long[Metrics.CellCount];
         foreach (var (metric, read) in Probes)
             own[metric.FirstCell] = read();
@@ -52,7 +52,7 @@ internal static class MortiseMeter
     {
         lock (Gate)
             if (Servers.Remove(server))
-                retired += server.Snapshot().CountersOnly();
+                s_retired += server.Snapshot().CountersOnly();
     }
 
     private static IEnumerable<Measurement<long>> Observe(Metric metric)

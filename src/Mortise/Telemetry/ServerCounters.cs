@@ -10,13 +10,13 @@ namespace Mortise.Telemetry;
 /// </summary>
 internal sealed class ServerCounters : IDisposable
 {
-    private readonly long[] cells = new long[Metrics.CellCount];
-    private readonly ConcurrentDictionary<Metric, Func<long>> probes = new();
+    private readonly long[] _cells = new long[Metrics.CellCount];
+    private readonly ConcurrentDictionary<Metric, Func<long>> _probes = new();
 
     public ServerCounters() => MortiseMeter.Register(this);
 
     /// <summary>Connections open now.</summary>
-    public long ConnectionsCurrent => Volatile.Read(ref cells[Metrics.ConnectionsCurrent.FirstCell]);
+    public long ConnectionsCurrent => Volatile.Read(ref _cells[Metrics.ConnectionsCurrent.FirstCell]);
 
     /// <summary>A connection was accepted and admitted; <see cref="Closed"/> must follow once.</summary>
     public void Accepted()
@@ -45,21 +45,21 @@ internal sealed class ServerCounters : IDisposable
 
     /// <summary>Adds to a metric, for those without a method of their own (gauges also downwards).</summary>
     public long Add(Metric metric, long amount, int label = 0) =>
-        Interlocked.Add(ref cells[metric.FirstCell + label], amount);
+        Interlocked.Add(ref _cells[metric.FirstCell + label], amount);
 
     /// <summary>Sets a gauge such as <see cref="Metrics.ConnectionsLimit"/>.</summary>
-    public void Set(Metric gauge, long value) => Volatile.Write(ref cells[gauge.FirstCell], value);
+    public void Set(Metric gauge, long value) => Volatile.Write(ref _cells[gauge.FirstCell], value);
 
     /// <summary>Reads a metric from elsewhere when a snapshot is taken; the function must not throw or block.</summary>
-    public void Probe(Metric metric, Func<long> read) => probes[metric] = read;
+    public void Probe(Metric metric, Func<long> read) => _probes[metric] = read;
 
     /// <summary>All values at this moment (each is exact; together they may be a moment apart).</summary>
     public CounterSnapshot Snapshot()
     {
-        var copy = new long[cells.Length];
+        var copy = new long[_cells.Length];
         for (var i = 0; i < copy.Length; i++)
-            copy[i] = Volatile.Read(ref cells[i]);
-        foreach (var (metric, read) in probes)
+            copy[i] = Volatile.Read(ref _cells[i]);
+        foreach (var (metric, read) in _probes)
             copy[metric.FirstCell] += read();
         return new(copy);
     }

@@ -13,18 +13,18 @@ internal sealed class DnsReplyBytes
 {
     public const ushort A = 1, Cname = 5, Ptr = 12, Aaaa = 28;
 
-    private readonly List<byte> bytes;
-    private int answers;
+    private readonly List<byte> _bytes;
+    private int _answers;
 
     /// <summary>Begins with the question repeated; the first record is at <see cref="Length"/>.</summary>
     public DnsReplyBytes(DnsAsk ask, int code = 0)
     {
-        bytes = [.. ask.Query];
-        bytes[2] |= 0x80;
-        bytes[3] = (byte)(0x80 | code);
+        _bytes = [.. ask.Query];
+        _bytes[2] |= 0x80;
+        _bytes[3] = (byte)(0x80 | code);
     }
 
-    public int Length => bytes.Count;
+    public int Length => _bytes.Count;
 
     public DnsReplyBytes Address(string owner, string address, uint ttlSeconds = 60)
     {
@@ -38,43 +38,44 @@ internal sealed class DnsReplyBytes
     public DnsReplyBytes Record(byte[] owner, ushort type, uint ttlSeconds, byte[] data, int? lengthLie = null)
     {
         var length = lengthLie ?? data.Length;
-        bytes.AddRange(owner);
-        bytes.AddRange([(byte)(type >> 8), (byte)type, 0, 1]);
-        bytes.AddRange([(byte)(ttlSeconds >> 24), (byte)(ttlSeconds >> 16), (byte)(ttlSeconds >> 8), (byte)ttlSeconds]);
-        bytes.AddRange([(byte)(length >> 8), (byte)length]);
-        bytes.AddRange(data);
-        return Announce(answers + 1);
+        _bytes.AddRange(owner);
+        _bytes.AddRange([(byte)(type >> 8), (byte)type, 0, 1]);
+        _bytes.AddRange(
+            [(byte)(ttlSeconds >> 24), (byte)(ttlSeconds >> 16), (byte)(ttlSeconds >> 8), (byte)ttlSeconds]);
+        _bytes.AddRange([(byte)(length >> 8), (byte)length]);
+        _bytes.AddRange(data);
+        return Announce(_answers + 1);
     }
 
     /// <summary>Bytes that are no record.</summary>
     public DnsReplyBytes Raw(params byte[] raw)
     {
-        bytes.AddRange(raw);
+        _bytes.AddRange(raw);
         return this;
     }
 
     /// <summary>Says how many records follow, which may be a lie.</summary>
     public DnsReplyBytes Announce(int count)
     {
-        answers = count;
-        (bytes[6], bytes[7]) = ((byte)(count >> 8), (byte)count);
+        _answers = count;
+        (_bytes[6], _bytes[7]) = ((byte)(count >> 8), (byte)count);
         return this;
     }
 
     /// <summary>Sets TC: the rest is to be had over TCP.</summary>
     public DnsReplyBytes Cut()
     {
-        bytes[2] |= 0x02;
+        _bytes[2] |= 0x02;
         return this;
     }
 
     public DnsReplyBytes WithId(int id)
     {
-        (bytes[0], bytes[1]) = ((byte)(id >> 8), (byte)id);
+        (_bytes[0], _bytes[1]) = ((byte)(id >> 8), (byte)id);
         return this;
     }
 
-    public byte[] ToArray() => [.. bytes];
+    public byte[] ToArray() => [.. _bytes];
 
     public static byte[] Pointer(int offset) => [(byte)(0xc0 | offset >> 8), (byte)offset];
 

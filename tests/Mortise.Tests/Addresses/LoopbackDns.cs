@@ -11,17 +11,17 @@ namespace Mortise.Tests.Addresses;
 /// </summary>
 internal sealed class LoopbackDns : IAsyncDisposable
 {
-    private readonly Socket udp = new(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp);
-    private readonly TcpListener tcp;
-    private readonly CancellationTokenSource stop = new();
-    private readonly List<(string Owner, ushort Type, string Data, uint TtlSeconds)> zone = [];
-    private readonly Task[] loops;
+    private readonly Socket _udp = new(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp);
+    private readonly TcpListener _tcp;
+    private readonly CancellationTokenSource _stop = new();
+    private readonly List<(string Owner, ushort Type, string Data, uint TtlSeconds)> _zone = [];
+    private readonly Task[] _loops;
 
     public LoopbackDns()
     {
-        (tcp, Address) = ListenOnOnePort();
+        (_tcp, Address) = ListenOnOnePort();
         Answer = ask => [FromZone(ask)];
-        loops = [Task.Run(ServeUdpAsync), Task.Run(ServeTcpAsync)];
+        _loops = [Task.Run(ServeUdpAsync), Task.Run(ServeTcpAsync)];
     }
 
     public IPEndPoint Address { get; }
@@ -47,24 +47,24 @@ internal sealed class LoopbackDns : IAsyncDisposable
 
     public LoopbackDns Add(string owner, ushort type, string data, uint ttlSeconds = 60)
     {
-        lock (zone)
-            zone.Add((owner, type, data, ttlSeconds));
+        lock (_zone)
+            _zone.Add((owner, type, data, ttlSeconds));
         return this;
     }
 
     private byte[] FromZone(DnsAsk ask)
     {
-        lock (zone)
+        lock (_zone)
         {
-            var reply = new DnsReplyBytes(ask, zone.Exists(record => record.Owner == ask.Name) ? 0 : 3);
+            var reply = new DnsReplyBytes(ask, _zone.Exists(record => record.Owner == ask.Name) ? 0 : 3);
             var owner = ask.Name;
-            while (zone.Find(record => record.Owner == owner && record.Type == DnsReplyBytes.Cname)
+            while (_zone.Find(record => record.Owner == owner && record.Type == DnsReplyBytes.Cname)
                 is { Owner: not null } link)
             {
                 reply.Pointing(owner, DnsReplyBytes.Cname, link.Data, link.TtlSeconds);
                 owner = link.Data;
             }
-            foreach (var record in zone.Where(record => record.Owner == owner && record.Type == ask.Type))
+            foreach (var record in _zone.Where(record => record.Owner == owner && record.Type == ask.Type))
             {
                 _ = record.Type == DnsReplyBytes.Ptr
                     ? reply.Pointing(owner, record.Type, record.Data, record.TtlSeconds)
@@ -83,7 +83,7 @@ internal sealed class LoopbackDns : IAsyncDisposable
             var address = (IPEndPoint)listener.LocalEndpoint;
             try
             {
-                udp.Bind(address);
+                _udp.Bind(address);
                 return (listener, address);
             }
             catch (SocketException) when (tries < 20)
@@ -110,9 +110,9 @@ internal sealed class LoopbackDns : IAsyncDisposable
         var buffer = new byte[2048];
         while (true)
         {
-            var got = await udp.ReceiveFromAsync(buffer, new IPEndPoint(IPAddress.Any, 0), stop.Token);
+            var got = await _udp.ReceiveFromAsync(buffer, new IPEndPoint(IPAddress.Any, 0), _stop.Token);
             foreach (var reply in Ask(buffer[..got.ReceivedBytes], overTcp: false))
-                await udp.SendToAsync(reply, got.RemoteEndPoint, stop.Token);
+                await _udp.SendToAsync(reply, got.RemoteEndPoint, _stop.Token);
         }
     }
 
@@ -120,23 +120,23 @@ internal sealed class LoopbackDns : IAsyncDisposable
     {
         while (true)
         {
-            using var client = await tcp.AcceptTcpClientAsync(stop.Token);
+            using var client = await _tcp.AcceptTcpClientAsync(_stop.Token);
             var stream = client.GetStream();
             var length = new byte[2];
-            await stream.ReadExactlyAsync(length, stop.Token);
+            await stream.ReadExactlyAsync(length, _stop.Token);
             var query = new byte[length[0] << 8 | length[1]];
-            await stream.ReadExactlyAsync(query, stop.Token);
+            await stream.ReadExactlyAsync(query, _stop.Token);
             foreach (var reply in Ask(query, overTcp: true))
-                await stream.WriteAsync(FrameTcp(reply), stop.Token);
+                await stream.WriteAsync(FrameTcp(reply), _stop.Token);
         }
     }
 
     public async ValueTask DisposeAsync()
     {
-        await stop.CancelAsync();
-        await Task.WhenAll(loops).ContinueWith(_ => { }, TaskScheduler.Default);
-        udp.Dispose();
-        tcp.Dispose();
-        stop.Dispose();
+        await _stop.CancelAsync();
+        await Task.WhenAll(_loops).ContinueWith(_ => { }, TaskScheduler.Default);
+        _udp.Dispose();
+        _tcp.Dispose();
+        _stop.Dispose();
     }
 }

@@ -7,9 +7,9 @@ namespace Mortise.Tests.Addresses;
 
 public sealed class ResolverTests : IDisposable
 {
-    private readonly string hosts = Path.GetTempFileName();
+    private readonly string _hosts = Path.GetTempFileName();
 
-    public void Dispose() => File.Delete(hosts);
+    public void Dispose() => File.Delete(_hosts);
 
     [Fact]
     public async Task A_name_gives_its_aliases_from_the_CNAME_chain_and_both_families()
@@ -34,11 +34,11 @@ public sealed class ResolverTests : IDisposable
     {
         await using var dns = new LoopbackDns();
         dns.Add("db.example", A, "10.0.0.9");
-        await File.WriteAllTextAsync(hosts, "# ours\n010.0.0.1 db.example\n10.0.0.1\tDB.example db dbm # main\n"
+        await File.WriteAllTextAsync(_hosts, "# ours\n010.0.0.1 db.example\n10.0.0.1\tDB.example db dbm # main\n"
             + "bad line\nfd00::1 db.example\n10.0.0.2 other\n");
-        var resolver = new Resolver(new() { HostsFile = hosts, DnsServer = dns.Address });
+        var resolver = new Resolver(new() { HostsFile = _hosts, DnsServer = dns.Address });
         var host = await resolver.ResolveAsync("db");
-        Assert.Equal(("db.example", hosts), (host.Name, host.Source));
+        Assert.Equal(("db.example", _hosts), (host.Name, host.Source));
         Assert.Equal(["db", "dbm"], host.Aliases);
         Assert.Equal([IPAddress.Parse("10.0.0.1")], host.Addresses);
         var both = await resolver.ResolveAsync("db.example");
@@ -166,8 +166,8 @@ public sealed class ResolverTests : IDisposable
         Assert.Equal("53/udp", (await resolver.ServicePortAsync("domain", "udp")).ToString());
         Assert.Equal("NO_DATA", (await Assert.ThrowsAsync<ResolveException>(
             () => resolver.ServicePortAsync("nonesuch"))).Symbol);
-        await File.WriteAllTextAsync(hosts, "game 9003/tcp spiel # ours\nhttp 8080/tcp\nbroken x/tcp\n");
-        var own = new Resolver(new() { ServicesFile = hosts });
+        await File.WriteAllTextAsync(_hosts, "game 9003/tcp spiel # ours\nhttp 8080/tcp\nbroken x/tcp\n");
+        var own = new Resolver(new() { ServicesFile = _hosts });
         Assert.Equal(9003, (await own.ServicePortAsync("spiel")).Port);
         Assert.Equal(8080, (await own.ServicePortAsync("http")).Port);
         Row.Observed("D07", "http is " + await new Resolver().ServicePortAsync("http"));
@@ -213,8 +213,8 @@ public sealed class ResolverTests : IDisposable
 
     private Resolver Configured(string resolvConf)
     {
-        File.WriteAllText(hosts, resolvConf);
-        return new(new() { HostsFile = "/nonexistent/hosts", ResolvConfFile = hosts });
+        File.WriteAllText(_hosts, resolvConf);
+        return new(new() { HostsFile = "/nonexistent/hosts", ResolvConfFile = _hosts });
     }
 
     [Fact]
@@ -248,10 +248,10 @@ public sealed class ResolverTests : IDisposable
     /// <summary>Timers run in real time; only the date moves when told.</summary>
     private sealed class SteppedClock : TimeProvider
     {
-        private DateTimeOffset now = DateTimeOffset.UnixEpoch;
+        private DateTimeOffset _now = DateTimeOffset.UnixEpoch;
 
-        public void Step(TimeSpan time) => now += time;
+        public void Step(TimeSpan time) => _now += time;
 
-        public override DateTimeOffset GetUtcNow() => now;
+        public override DateTimeOffset GetUtcNow() => _now;
     }
 }

@@ -19,7 +19,8 @@ internal static class BareExceptions
             foreach (var method in type.GetMethods().Select(metadata.GetMethodDefinition))
                 if (method.RelativeVirtualAddress != 0 && !IsException(metadata.GetString(type.Name)))
                     foreach (var token in IlOperands.Of(image.GetMethodBody(method.RelativeVirtualAddress)))
-                        if (Made(metadata, token) is { } exception && !IsReset(exception, metadata.GetString(type.Name)))
+                        if (Made(metadata, token) is { } exception
+                            && !IsReset(exception, metadata.GetString(type.Name)))
                             found.Add($"{exception} by {Outermost(metadata, type)}");
         found.RemoveWhere(f => f.Contains(" by <")); // types that the compiler adds to an assembly
         return found;

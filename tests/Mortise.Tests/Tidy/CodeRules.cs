@@ -45,6 +45,10 @@ internal static class CodeRules
         if (node.ChildTokens().Any(t => t.IsKind(SyntaxKind.UnsafeKeyword))
             && !file.Path.StartsWith(UnsafeRoom, StringComparison.Ordinal))
             yield return $"unsafe code outside {UnsafeRoom}";
+        if (node is FieldDeclarationSyntax field && !IsPublic(field))
+            foreach (var name in field.Declaration.Variables.Select(v => v.Identifier.Text))
+                if (!FieldPrefixes(field).Any(p => HasPrefix(name, p)))
+                    yield return $"the field {name}: {string.Join(" or ", FieldPrefixes(field))} comes first";
         if (node is BaseTypeDeclarationSyntax type)
         {
             if (TextRules.EmptyName().IsMatch(type.Identifier.Text))
@@ -65,6 +69,21 @@ internal static class CodeRules
         var expected = IsPublic(type) ? "Mortise" : folder;
         return actual == expected ? null : expected;
     }
+
+    // As dotnet/runtime writes them: _field, s_ of the type, t_ of the thread; what never changes is Pascal.
+    private static string[] FieldPrefixes(FieldDeclarationSyntax field)
+    {
+        if (field.Modifiers.Any(SyntaxKind.ConstKeyword))
+            return ["A-Z"];
+        if (!field.Modifiers.Any(SyntaxKind.StaticKeyword))
+            return field.Modifiers.Any(SyntaxKind.InternalKeyword) ? ["_", "A-Z"] : ["_"];
+        return field.Modifiers.Any(SyntaxKind.ReadOnlyKeyword) ? ["A-Z", "s_"] : ["s_", "t_"];
+    }
+
+    private static bool HasPrefix(string name, string prefix) => prefix == "A-Z"
+        ? char.IsAsciiLetterUpper(name[0])
+        : name.StartsWith(prefix, StringComparison.Ordinal) && name.Length > prefix.Length
+            && !char.IsAsciiLetterUpper(name[prefix.Length]);
 
     private static bool IsPublic(MemberDeclarationSyntax type) => type.Modifiers.Any(SyntaxKind.PublicKeyword);
 

@@ -59,6 +59,19 @@ public sealed class RulesCanFailTests
     public void A_bad_statement_is_found(string statement, string finding) => Assert.Contains(
         CodeRules.Check(new("src/a.cs", $"class A {{ void M() {{ {statement} }} }}")), f => f.Contains(finding));
 
+    [Theory]
+    [InlineData("int gate;", "the field gate: _")]
+    [InlineData("private readonly int Gate;", "the field Gate: _")]
+    [InlineData("static int _last;", "the field _last: s_ or t_")]
+    [InlineData("private static readonly int max;", "the field max: A-Z or s_")]
+    [InlineData("const int max = 1;", "the field max: A-Z")]
+    public void A_field_whose_name_hides_what_it_is_is_found(string field, string finding)
+    {
+        Assert.Contains(CodeRules.Check(new("src/a.cs", $"class A {{ {field} }}")), f => f.Contains(finding));
+        const string good = "class A { int _a; static int s_b; const int C = 1; public int D; }";
+        Assert.Empty(CodeRules.Check(new("src/a.cs", good)));
+    }
+
     [Fact]
     public void A_method_of_seventy_one_lines_is_found()
     {
