@@ -57,7 +57,7 @@ internal static class TextValues
             && one.Address is { } address)
             return new IPNetwork(address, address.GetAddressBytes().Length * 8);
         throw new InvalidSettingException("network", text, "this is no network in CIDR notation",
-            "write 10.0.0.0/8, 2001:db8::/32 or one address; the bits after the prefix must be 0");
+            "write 10.0.0.0/8, 2001:db8::/32 or one address");
     }
 
     /// <summary>An encoding by its usual name; UTF-8 for null.</summary>

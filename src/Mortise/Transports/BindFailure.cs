@@ -20,12 +20,23 @@ internal static class BindFailure
             _ => null,
         };
         var failure = Failures.Bind(cause, endpoint.ToString(), more);
-        if (cause.SocketErrorCode != SocketError.AccessDenied || !IsPrivileged(endpoint, out _))
-            return failure;
-        return new BindException(endpoint.ToString(), failure.Symbol, failure.Reason,
-            $"choose a port from 1024 up, give the right (`setcap cap_net_bind_service=+ep PROGRAM`), or lower the "
-            + $"boundary (`sysctl net.ipv4.ip_unprivileged_port_start={endpoint.Port}`)", failure.Errno, cause);
+        return HintFor(failure.Symbol, endpoint) is { } hint
+            ? new BindException(endpoint.ToString(), failure.Symbol, failure.Reason, hint, failure.Errno, cause)
+            : failure;
     }
+
+    /// <summary>What to try where more is known than the catalogue can know, or null.</summary>
+    private static string? HintFor(string symbol, Endpoint endpoint) => symbol switch
+    {
+        "EACCES" when IsPrivileged(endpoint, out _) =>
+            "choose a port from 1024 up, give the right (`setcap cap_net_bind_service=+ep PROGRAM`), or lower the "
+            + $"boundary (`sysctl net.ipv4.ip_unprivileged_port_start={endpoint.Port}`)",
+        "EACCES" when endpoint.IsUnix =>
+            $"see who may write there: `namei -l {Path.GetDirectoryName(Path.GetFullPath(endpoint.Host))}`",
+        "ENOENT" when endpoint.IsUnix =>
+            $"create the directory first: `mkdir -p {Path.GetDirectoryName(Path.GetFullPath(endpoint.Host))}`",
+        _ => null,
+    };
 
     /// <summary>The address in use by a server that answered, found before any bind.</summary>
     public static BindException InUse(string endpoint, string reason, string hint)

@@ -200,6 +200,21 @@ public sealed class ServeLifeTests
         }
     }
 
+    [Theory]
+    [InlineData(7, "mkdir -p", "unix:/nosuch-folder/deep/x.sock")]
+    [InlineData(2, "this machine has", "127.0.0.1:0", "--interface", "nosuch0")]
+    [InlineData(2, "this is no time", "127.0.0.1:0", "--idle", "5")]
+    [InlineData(2, "add --frame RULE", "127.0.0.1:0", "--max-frame", "1KiB")]
+    [InlineData(12, "needs no framing rule", "udp://127.0.0.1:0", "--frame", "line")]
+    [InlineData(12, "sequenced packets", "unixseq:/run/x")]
+    [InlineData(2, "--ready-file", "127.0.0.1:0", "--ready-file", "/nosuch-folder/ready")]
+    public async Task What_cannot_work_is_refused_with_the_way_out(int code, string says, params string[] args)
+    {
+        var run = await MortiseProcess.RunAsync(["serve", "echo", .. args]);
+        Assert.Equal(code, run.ExitCode);
+        Assert.Contains(says, run.Error);
+    }
+
     [Fact]
     public async Task A_closed_stdout_ends_the_server_quietly_with_0()
     {

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.NetworkInformation;
 using System.Net.Sockets;
 using System.Text;
 
@@ -73,6 +74,10 @@ internal static class SocketTuning
         if (!OperatingSystem.IsLinux())
             throw new UnsupportedException("bind", name, "binding to an interface by name exists only on Linux",
                 "bind to an address of that interface instead");
+        var known = NetworkInterface.GetAllNetworkInterfaces().Select(i => i.Name).ToArray();
+        if (!known.Contains(name))
+            throw new InvalidSettingException("bind", name, "there is no network interface of that name",
+                $"this machine has {string.Join(", ", known)}");
         socket.SetRawSocketOption(SolSocket, SoBindToDevice, Encoding.ASCII.GetBytes(name + '\0'));
     }
 
