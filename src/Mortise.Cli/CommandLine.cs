@@ -1,6 +1,8 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using Mortise.Cli.Lookup;
 using Mortise.Cli.Serve;
+using Mortise.Cli.Talk;
 
 namespace Mortise.Cli;
 
@@ -15,7 +17,11 @@ internal static class CommandLine
     };
 
     /// <summary>Every verb; each has a file of its own and a static Build.</summary>
-    private static Command[] Verbs() => [ServeVerb.Build()];
+    private static Command[] Verbs() => 
+    [
+        ServeVerb.Build(), ConnectVerb.Build(), ListenVerb.Build(), SendVerb.Build(), PlayVerb.Build(),
+        ResolveVerb.Build(), AddrVerb.Build(), BytesVerb.Build(), ExplainVerb.Build(), DoctorVerb.Build(), PsVerb.Build(),
+    ];
 
     /// <summary>Runs one command line and gives its exit code.</summary>
     public static async Task<int> RunAsync(string[] args)
@@ -25,6 +31,8 @@ internal static class CommandLine
         foreach (var verb in Verbs())
             root.Add(verb);
         var parsed = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
+        if (parsed.CommandResult.Command == root)
+            Shorten(root.Subcommands);
         var stray = StrayOptions(parsed, args);
         if (parsed.Errors.Count > 0 || stray.Count > 0)
             return TellUsage(parsed, stray);
@@ -45,6 +53,13 @@ internal static class CommandLine
         {
             return Tell(report, e);
         }
+    }
+
+    /// <summary>The list of verbs shows what each does; the examples are for its own help.</summary>
+    private static void Shorten(IEnumerable<Command> verbs)
+    {
+        foreach (var verb in verbs)
+            verb.Description = verb.Description?.Split('\n')[0];
     }
 
     private static int Tell(FailureReport report, Exception failure)
@@ -100,7 +115,7 @@ internal static class CommandLine
             .Select(n => n.Name).FirstOrDefault();
     }
 
-    private static int Distance(string a, string b)
+    internal static int Distance(string a, string b)
     {
         var row = Enumerable.Range(0, b.Length + 1).ToArray();
         for (var i = 1; i <= a.Length; i++)

@@ -1,12 +1,12 @@
 using System.Globalization;
 
-namespace Mortise.Transports;
+namespace Mortise;
 
 /// <summary>
 /// Who holds an address: the socket's inode from /proc/net, then the process that has it open (Linux). Sockets of other
 /// users' processes cannot be looked into without privilege; it says so rather than nothing.
 /// </summary>
-internal static class PortHolder
+public static class PortHolder
 {
     private const string Listening = "0A";
 

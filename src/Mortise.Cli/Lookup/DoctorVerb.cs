@@ -1,0 +1,91 @@
+using System.CommandLine;
+using System.Net.Sockets;
+
+namespace Mortise.Cli.Lookup;
+
+/// <summary>`mortise doctor`: the limits that a server will meet here, judged, with what would change each.</summary>
+internal static class DoctorVerb
+{
+    public static Command Build()
+    {
+        var socket = new Option<string?>("--socket")
+        {
+            Description = "only try socket(2) with these: inet,stream,udp (exit 12 when the kernel refuses)",
+            HelpName = "FAMILY,TYPE,PROTOCOL",
+        };
+        var json = new Option<bool>("--json") { Description = "one JSON object a line" };
+        var command = new Command("doctor", "Limits of this machine and process, judged, and what would change them")
+        {
+            socket, json,
+        };
+        command.SetAction(parsed =>
+        {
+            if (parsed.GetValue(socket) is { } asked)
+            {
+                SocketMatrix.Demand(asked);
+                Console.WriteLine($"socket {asked}: supported");
+            }
+            else if (parsed.GetValue(json))
+                PrintJson();
+            else
+                Print();
+            return 0;
+        });
+        return command;
+    }
+
+    private static void Print()
+    {
+        var findings = KernelFacts.All().ToList();
+        var width = findings.Max(f => f.Value.Length) + 2;
+        foreach (var finding in findings)
+        {
+            Console.WriteLine($"{Mark(finding.Verdict)}  {finding.Name,-14}{finding.Value.PadRight(width)}{finding.Meaning}");
+            if (finding.Change is { } change)
+                Console.WriteLine($"{"",20}{"",0}→ {change}");
+        }
+
+        Console.WriteLine();
+        Console.WriteLine("sockets this kernel makes");
+        foreach (var (name, error) in SocketMatrix.All())
+            Console.WriteLine($"{(error is null ? Mark(Verdict.Ok) : "–   ")}  {name,-24}"
+                + (error is null ? "supported" : SocketMatrix.Describe(error)));
+        var warnings = findings.Count(f => f.Verdict == Verdict.Warn);
+        Console.WriteLine();
+        Console.WriteLine(warnings == 0 ? "nothing stands in a server's way here" : $"{warnings} to mend, marked !");
+    }
+
+    private static string Mark(Verdict verdict) => verdict switch
+    {
+        Verdict.Ok => Paint("32", "ok  "),
+        Verdict.Note => Paint("33", "note"),
+        _ => Paint("31", "!   "),
+    };
+
+    private static string Paint(string colour, string text) =>
+        Console.IsOutputRedirected || Environment.GetEnvironmentVariable("NO_COLOR") is { Length: > 0 }
+            ? text
+            : $"\e[{colour}m{text}\e[0m";
+
+    private static void PrintJson()
+    {
+        foreach (var finding in KernelFacts.All())
+            JsonLine.Write("finding", json =>
+            {
+                json.WriteString("name", finding.Name);
+                json.WriteString("value", finding.Value);
+                json.WriteString("verdict", finding.Verdict.ToString().ToLowerInvariant());
+                json.WriteString("meaning", finding.Meaning);
+                if (finding.Change is { } change)
+                    json.WriteString("change", change);
+            });
+        foreach (var (name, error) in SocketMatrix.All())
+            JsonLine.Write("socket", json =>
+            {
+                json.WriteString("name", name);
+                json.WriteBoolean("supported", error is null);
+                if (error is not null)
+                    json.WriteString("error", SocketMatrix.Describe(error));
+            });
+    }
+}

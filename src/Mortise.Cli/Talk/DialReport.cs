@@ -1,0 +1,85 @@
+using System.Globalization;
+
+namespace Mortise.Cli.Talk;
+
+/// <summary>
+/// What a person reads about connecting: that it went well, or how it failed and what the kernel did.
+/// </summary>
+internal static class DialReport
+{
+    public static string Connected(Connection connection, TimeSpan took) =>
+        $"connected {connection.LocalEndpoint.Authority} → {connection.RemoteEndpoint.Authority} in {Span(took)}";
+
+    public static string Closed(Connection connection) => string.Create(CultureInfo.InvariantCulture,
+        $"closed ({(connection.CloseReason ?? CloseReason.Eof).Name()}): received {connection.BytesReceived:N0} B, "
+        + $"sent {connection.BytesSent:N0} B");
+
+    public static string Retry(Endpoint endpoint, int number, int retries, ConnectException error, TimeSpan pause) =>
+        $"connect {endpoint.Authority}: try {number} of {retries + 1} {Outcome(error.Symbol)} ({Name(error)}), "
+        + $"again in {Span(pause)}";
+
+    /// <summary>The failure in three lines: what, why, and what to try.</summary>
+    public static void Failed(Endpoint endpoint, ConnectException error, bool explain)
+    {
+        var elapsed = error.Attempts.Count > 0 ? error.Attempts.Max(a => a.Elapsed) : (TimeSpan?)null;
+        Console.Error.WriteLine($"connect {endpoint.Authority} → {Outcome(error.Symbol)} ({Name(error)})"
+            + (elapsed is { } time ? $" after {Span(time)}" : ""));
+        Console.Error.WriteLine("  " + error.Reason);
+        if (error.Attempts.Count > 1)
+            foreach (var attempt in error.Attempts)
+                Console.Error.WriteLine($"  tried {attempt.Address}: {attempt.Symbol} after {Span(attempt.Elapsed)}");
+        if (explain && elapsed is { } spent)
+            Console.Error.WriteLine("  the kernel: " + WhatTheKernelDid(error, spent));
+        if (error.Hint is { } hint)
+            Console.Error.WriteLine("  try: " + hint);
+        Console.Error.WriteLine("  more: mortise explain " + error.Symbol);
+    }
+
+    private static string Name(ConnectException error) =>
+        error.Errno == 0 ? error.Symbol : string.Create(CultureInfo.InvariantCulture, $"{error.Symbol} {error.Errno}");
+
+    private static string Outcome(string symbol) => symbol switch
+    {
+        "ECONNREFUSED" => "refused",
+        "ETIMEDOUT" => "timed out",
+        "ENETUNREACH" or "EHOSTUNREACH" or "EHOSTDOWN" or "ENETDOWN" => "unreachable",
+        "EACCES" or "EPERM" => "not permitted",
+        "EADDRINUSE" or "EADDRNOTAVAIL" => "cannot bind",
+        _ => "failed",
+    };
+
+    /// <summary>
+    /// The socket is closed by the time anybody asks, so the SYNs are counted by the kernel's timer: 1 s after the
+    /// first, then twice as long each time (RFC 6298).
+    /// </summary>
+    private static string WhatTheKernelDid(ConnectException error, TimeSpan elapsed) => error.Symbol switch
+    {
+        "ECONNREFUSED" => "1 SYN sent, a RST came back: the end, the kernel does not try again",
+        "ETIMEDOUT" => string.Create(CultureInfo.InvariantCulture,
+            $"{SynsWithin(elapsed)} SYNs sent in {Span(elapsed)} (after 0, 1, 3, 7 … s), no answer; left alone it "
+            + $"would send {1 + SynRetries()} and give up after {(1 << (SynRetries() + 1)) - 1} s "
+            + $"(net.ipv4.tcp_syn_retries)"),
+        "ENETUNREACH" or "EHOSTUNREACH" when elapsed < TimeSpan.FromMilliseconds(500) =>
+            "no SYN left this machine: the routing table has no way there (`ip route get ADDRESS`)",
+        "EHOSTUNREACH" => $"ICMP or missing ARP answers ended it after {Span(elapsed)} and {SynsWithin(elapsed)} SYNs; "
+            + "a first ICMP error is taken as soft and the SYN repeated",
+        "EACCES" or "EPERM" => "no SYN left this machine: a prohibit route or a firewall rule forbids it",
+        "EINVAL" => "no SYN left this machine: a blackhole route swallows packets for that network",
+        _ => "no connection was begun",
+    };
+
+    private static int SynsWithin(TimeSpan elapsed) => Math.Min(1 + SynRetries(), (int)Math.Log2(elapsed.TotalSeconds + 1) + 1);
+
+    private static int SynRetries()
+    {
+        const string Path = "/proc/sys/net/ipv4/tcp_syn_retries";
+        return File.Exists(Path) && int.TryParse(File.ReadAllText(Path), out var retries) ? retries : 6;
+    }
+
+    private static string Span(TimeSpan time) => time.TotalMilliseconds switch
+    {
+        < 10 => string.Create(CultureInfo.InvariantCulture, $"{time.TotalMilliseconds:0.0} ms"),
+        < 1000 => string.Create(CultureInfo.InvariantCulture, $"{time.TotalMilliseconds:0} ms"),
+        _ => string.Create(CultureInfo.InvariantCulture, $"{time.TotalSeconds:0.0} s"),
+    };
+}
