@@ -16,7 +16,8 @@ public sealed class TutorialTests
     {
         var (server, at) = await Sample.ServeAsync("game");
         await using var _ = server;
-        const string talk = "printf 'left\\nright\\nend\\n' | nc -w 10 127.0.0.1";
+        // Without -N, and with more patience than the test has: only the server's close ends nc.
+        const string talk = "printf 'left\\nright\\nend\\n' | nc -w 60 127.0.0.1";
         var first = await MortiseProcess.RunShellAsync($"{talk} {at.Port}");
         Assert.Equal("Server to client!\nServer to client!\nend", first.Output);
         await server.OutputAsync(@"^\(127\.0\.0\.1:\d+\) right$");
@@ -37,7 +38,8 @@ public sealed class TutorialTests
             players.Add(await Sample.ConnectAsync(at, Codec.Lines()));
 
         // Everybody is connected before anybody talks, and the last one first: nobody waits for another.
-        var replies = await Task.WhenAll(players.Select((p, i) => PlayAsync(p, words: i % 7)).Reverse());
+        var replies = await Task.WhenAll(players.Select((p, i) => PlayAsync(p, words: i % 7)).Reverse())
+            .WaitAsync(MortiseProcess.Patience);
         Assert.Equal(Enumerable.Range(0, Players).Reverse().Select(i => i % 7), replies);
         Row.Observed("L09", $"samples/game.cs: {Players} players connected at once; each got as many replies as it had "
             + $"words, {replies.Sum()} in all, and its own end");
