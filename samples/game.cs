@@ -12,5 +12,5 @@ await SocketServer.RunAsync(args is [var at] ? at : ":9003", Codec.Lines(), asyn
     }
 
     await player.SendAsync("end");
-    player.Connection.EndInput(CloseReason.Local); // the reply still goes out; then this connection is closed in order
+    player.Finish(); // the reply still goes out, then this player's connection is closed in order
 });

@@ -1,6 +1,7 @@
 using System.Net;
 using Mortise.Transports;
 using Mortise.Transports.Managed;
+using Mortise.Transports.Memory;
 
 namespace Mortise;
 
@@ -9,7 +10,7 @@ namespace Mortise;
 /// </summary>
 internal static class Engine
 {
-    private static readonly ManagedTransport Managed = new();
+    private static readonly Transport[] Transports = [new ManagedTransport(), new MemoryTransport()];
 
     /// <summary>
     /// <c>localhost</c> is an address by definition (RFC 6761), so that it can be listened on; other names cannot.
@@ -19,13 +20,8 @@ internal static class Engine
         : endpoint;
 
     /// <exception cref="UnsupportedException">No transport of this build carries the endpoint's kind.</exception>
-    public static Transport For(Endpoint endpoint, MemoryNetwork? memory)
-    {
-        if (endpoint.Kind == EndpointKind.Memory)
-            return (memory ?? MemoryNetwork.Shared).Transport;
-        if (Managed.Carries(endpoint.Kind))
-            return Managed;
-        throw endpoint.Kind switch
+    public static Transport For(Endpoint endpoint) =>
+        Array.Find(Transports, t => t.Carries(endpoint.Kind)) ?? throw (endpoint.Kind switch
         {
             EndpointKind.Tls => new UnsupportedException("open", endpoint.ToString(),
                 "this version has no TLS", "use tcp:// behind a TLS proxy until it has"),
@@ -33,6 +29,5 @@ internal static class Engine
                 "this version does not carry sequenced packets", "use unix: with a framing rule, e.g. --frame len:4"),
             _ => new UnsupportedException("open", endpoint.ToString(),
                 "datagrams are no stream: they cannot carry a connection", "use DatagramSocket"),
-        };
-    }
+        });
 }

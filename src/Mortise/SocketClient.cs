@@ -21,7 +21,7 @@ public static class SocketClient
     {
         var options = new ClientOptions();
         configure?.Invoke(options);
-        return new Connector(Engine.For(endpoint, options.Memory), options).ConnectAsync(endpoint, cancellationToken);
+        return new Connector(Engine.For(endpoint), options).ConnectAsync(endpoint, cancellationToken);
     }
 
     /// <summary>Connects and speaks messages.</summary>

@@ -94,7 +94,7 @@ public sealed class SocketServer : IAsyncDisposable
         var server = new ConnectionServer(handler, options);
         try
         {
-            server.Listen([.. endpoints.Select(Engine.Bindable).Select(e => (Engine.For(e, options.Memory), e))]);
+            server.Listen([.. endpoints.Select(Engine.Bindable).Select(e => (Engine.For(e), e))]);
             return new SocketServer(server, options);
         }
         catch
@@ -106,8 +106,8 @@ public sealed class SocketServer : IAsyncDisposable
 
     /// <summary>A bare listener, for those who accept by hand.</summary>
     /// <exception cref="BindException">The address is in use, not local, or not permitted.</exception>
-    public static Listener Listen(Endpoint endpoint, TransportOptions? options = null, MemoryNetwork? memory = null) =>
-        Engine.For(endpoint, memory).Listen(Engine.Bindable(endpoint), options ?? new TransportOptions());
+    public static Listener Listen(Endpoint endpoint, TransportOptions? options = null) =>
+        Engine.For(endpoint).Listen(Engine.Bindable(endpoint), options ?? new TransportOptions());
 
     /// <summary>Stops accepting and closes the listeners; connections live on. Safe to call twice.</summary>
     public Task SuspendAsync() => _server.SuspendAsync();

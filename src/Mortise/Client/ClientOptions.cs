@@ -27,7 +27,4 @@ public sealed class ClientOptions
 
     /// <summary>What the kernel is told about the socket, and the local address to use.</summary>
     public TransportOptions Transport { get; } = new();
-
-    /// <summary>The network of <c>mem:</c> endpoints. Default <see cref="MemoryNetwork.Shared"/>.</summary>
-    public MemoryNetwork? Memory { get; set; }
 }

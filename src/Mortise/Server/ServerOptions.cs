@@ -60,9 +60,6 @@ public sealed class ServerOptions
     /// <summary>What the kernel is told about the sockets.</summary>
     public TransportOptions Transport { get; } = new();
 
-    /// <summary>The network of <c>mem:</c> endpoints. Default <see cref="MemoryNetwork.Shared"/>.</summary>
-    public MemoryNetwork? Memory { get; set; }
-
     /// <summary>Where the server logs. Default nowhere.</summary>
     public ILogger Logger { get; set; } = NullLogger.Instance;
 

@@ -16,6 +16,7 @@ public sealed class Session<T> : IAsyncDisposable
     private readonly Codec<T> _codec;
     private readonly MessageReader<T> _reader;
     private volatile bool _batching;
+    private volatile bool _finished;
 
     internal Session(Connection connection, Codec<T> codec)
     {
@@ -109,6 +110,16 @@ public sealed class Session<T> : IAsyncDisposable
             RemoteEndpoint.ToString());
     }
 
+    /// <summary>
+    /// For a handler that has heard enough: no further message is handled, what was sent goes out, and the server
+    /// closes the connection in order.
+    /// </summary>
+    public void Finish()
+    {
+        _finished = true;
+        Connection.EndInput(Mortise.CloseReason.Local);
+    }
+
     /// <summary>Ends the connection in order: what was sent goes out, then FIN.</summary>
     public ValueTask DisposeAsync() => Connection.DisposeAsync();
 
@@ -118,12 +129,12 @@ public sealed class Session<T> : IAsyncDisposable
     /// <summary>Calls <paramref name="handler"/> for one message after another until the peer finishes.</summary>
     internal async Task RunAsync(Func<Session<T>, T, ValueTask> handler)
     {
-        while (await _reader.FillAsync(default).ConfigureAwait(false))
+        while (!_finished && await _reader.FillAsync(default).ConfigureAwait(false))
         {
             _batching = true;
             try
             {
-                while (_reader.TryNext(out var message))
+                while (!_finished && _reader.TryNext(out var message))
                 {
                     var handling = handler(this, message);
                     if (handling.IsCompletedSuccessfully)

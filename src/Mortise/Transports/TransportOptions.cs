@@ -63,6 +63,9 @@ public sealed class TransportOptions
     /// <summary>Permissions of a Unix socket's file; null = as the umask says.</summary>
     public UnixFileMode? UnixFileMode { get; set; }
 
+    /// <summary>The network of <c>mem:</c> endpoints. Default <see cref="MemoryNetwork.Shared"/>.</summary>
+    public MemoryNetwork Memory { get; set; } = MemoryNetwork.Shared;
+
     /// <summary>The clock of all timeouts.</summary>
     public TimeProvider Time { get; set; } = TimeProvider.System;
 }

@@ -80,8 +80,8 @@ public sealed class AddressRaceTests
     {
         var network = new MemoryNetwork();
         var place = Endpoint.Parse("mem:race");
-        using var listener = SocketServer.Listen(place, null, network);
-        var client = await SocketClient.ConnectAsync(place, o => o.Memory = network);
+        using var listener = SocketServer.Listen(place, new TransportOptions { Memory = network });
+        var client = await SocketClient.ConnectAsync(place, o => o.Transport.Memory = network);
         Assert.True(listener.TryAccept(out var server));
         return (client, server);
     }

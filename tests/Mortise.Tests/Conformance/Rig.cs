@@ -26,8 +26,9 @@ public sealed class Rig : IAsyncDisposable
             Tcp6 => "tcp://[::1]:0",
             _ => $"unix:{Path.GetTempPath()}/mortise-{Guid.NewGuid():N}.sock",
         };
+        Options.Memory = Network;
         tune?.Invoke(Options);
-        _listener = SocketServer.Listen(Endpoint.Parse(endpoint), Options, Network);
+        _listener = SocketServer.Listen(Endpoint.Parse(endpoint), Options);
     }
 
     public static TheoryData<string> All { get; } = [Memory, Tcp4, Tcp6, Unix];
@@ -65,7 +66,7 @@ public sealed class Rig : IAsyncDisposable
         var accepting = _listener.AcceptAsync(Limits.Soon);
         var client = await SocketClient.ConnectAsync(Endpoint, o =>
         {
-            o.Memory = Network;
+            o.Transport.Memory = Network;
             o.Transport.SendBufferBytes = Options.SendBufferBytes;
             o.Transport.ReceiveBufferBytes = Options.ReceiveBufferBytes;
         }, Limits.Soon);

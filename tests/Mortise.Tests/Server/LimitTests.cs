@@ -157,11 +157,11 @@ public sealed class LimitTests
     private void Configure(ServerOptions options, Action<ServerOptions> configure)
     {
         options.Transport.Time = _time;
-        options.Memory = _network;
+        options.Transport.Memory = _network;
         configure(options);
     }
 
-    private ValueTask<Connection> ConnectAsync() => SocketClient.ConnectAsync(Place, o => o.Memory = _network);
+    private ValueTask<Connection> ConnectAsync() => SocketClient.ConnectAsync(Place, o => o.Transport.Memory = _network);
 
     /// <summary>Second by second, as the server's watch looks.</summary>
     private async Task AdvanceAsync(double seconds, Func<bool> holds)

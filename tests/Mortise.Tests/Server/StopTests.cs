@@ -56,9 +56,9 @@ public sealed class StopTests
         {
             if (await c.ReceiveAsync(new byte[1]) == 1)
                 await Task.Delay(Timeout.Infinite, c.Closed);
-        }, o => (o.Memory, o.Transport.Time) = (network, time));
-        var stubborn = await SocketClient.ConnectAsync(place, o => o.Memory = network);
-        var willing = await SocketClient.ConnectAsync(place, o => o.Memory = network);
+        }, o => (o.Transport.Memory, o.Transport.Time) = (network, time));
+        var stubborn = await SocketClient.ConnectAsync(place, o => o.Transport.Memory = network);
+        var willing = await SocketClient.ConnectAsync(place, o => o.Transport.Memory = network);
         await stubborn.SendAsync(new byte[1]);
         await Limits.UntilAsync(() => server.Statistics.BytesReceived == 1, "the byte did not arrive");
         var draining = server.StopAsync(TimeSpan.FromSeconds(10));

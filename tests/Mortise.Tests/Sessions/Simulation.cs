@@ -29,11 +29,11 @@ internal sealed class Simulation
         var network = new MemoryNetwork(_ready.Enqueue);
         var endpoint = Endpoint.Parse("mem:simulation");
         _faults = network.Faults(endpoint).FragmentAtRandom(seed);
-        var options = new TransportOptions { Time = _time };
-        using var listener = SocketServer.Listen(endpoint, options, network);
+        var options = new TransportOptions { Time = _time, Memory = network };
+        using var listener = SocketServer.Listen(endpoint, options);
         for (var i = 0; i < Links; i++)
         {
-            var connecting = network.Transport.ConnectAsync(endpoint, options, default);
+            var connecting = Engine.For(endpoint).ConnectAsync(endpoint, options, default);
             Demand(connecting.IsCompletedSuccessfully, "connecting in memory waits for nothing");
             Demand(listener.TryAccept(out var server), "the listener lost a connection");
             _links.Add(new SimulatedLink(this, i, connecting.Result, server!));

@@ -36,16 +36,12 @@ internal sealed class GameKind() : Kind("game", "tcp://127.0.0.1:9003",
         return c => PlayAsync(c, codec, endFlag, reply, log);
     }
 
-    private static Task PlayAsync(Connection connection, FrameCodec codec, byte[] endFlag, byte[] reply, ServeLog log)
-    {
-        var over = false;
-        return connection.HandleAsync(codec, async (session, message) =>
+    private static Task PlayAsync(Connection connection, FrameCodec codec, byte[] endFlag, byte[] reply, ServeLog log) =>
+        connection.HandleAsync(codec, async (session, message) =>
         {
-            if (over)
-                return;
             if (log.WantsMessages)
                 log.Received(connection, message.Span);
-            over = message.Span.SequenceEqual(endFlag);
+            var over = message.Span.SequenceEqual(endFlag);
             var answer = over ? endFlag : reply;
             await session.SendAsync(answer);
             if (log.WantsMessages)
@@ -54,7 +50,6 @@ internal sealed class GameKind() : Kind("game", "tcp://127.0.0.1:9003",
                 return;
             if (log.WantsMessages)
                 log.SaidGoodbye(connection);
-            connection.EndInput(CloseReason.Local);
+            session.Finish();
         });
-    }
 }

@@ -39,17 +39,11 @@ internal sealed class ReplyKind() : Kind("reply", "tcp://127.0.0.1:16555",
     }
 
     private static Task AnswerFramesAsync(Connection connection, FrameCodec codec, Answers answers, bool once,
-        ServeLog log)
-    {
-        var done = false;
-        return connection.HandleAsync(codec, async (session, frame) =>
+        ServeLog log) => connection.HandleAsync(codec, async (session, frame) =>
         {
-            if (done)
-                return;
             if (log.WantsMessages)
                 log.Received(connection, frame.Span);
             var answer = answers.To(frame);
-            done = once || answer is null;
             if (answer is { } bytes)
             {
                 await session.SendAsync(bytes);
@@ -57,11 +51,9 @@ internal sealed class ReplyKind() : Kind("reply", "tcp://127.0.0.1:16555",
                     log.Sent(connection, bytes.Span);
             }
 
-            // The rest of what came is not read as messages; the server then closes in order.
-            if (done)
-                connection.EndInput(CloseReason.Local);
+            if (once || answer is null)
+                session.Finish();
         });
-    }
 
     private static (byte[] Key, byte[] Answer) ReadPair(string text, Encoding encoding)
     {

@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
 using System.Threading.Channels;
 using Mortise.Transports.Pipes;
@@ -6,18 +5,17 @@ using Mortise.Transports.Pipes;
 namespace Mortise.Transports.Memory;
 
 /// <summary>Connections inside one process, for tests and samples: <c>mem:name</c>.</summary>
-internal sealed class MemoryTransport(MemoryNetwork network) : Transport
+internal sealed class MemoryTransport : Transport
 {
-    private readonly ConcurrentDictionary<string, MemoryListener> _listeners = new();
-
     public override string Name => "memory";
 
     public override bool Carries(EndpointKind kind) => kind == EndpointKind.Memory;
 
     public override Listener Listen(Endpoint endpoint, TransportOptions options)
     {
-        var listener = new MemoryListener(endpoint, options.Backlog, l => _listeners.TryRemove(new(endpoint.Host, l)));
-        return _listeners.TryAdd(endpoint.Host, listener)
+        var listeners = options.Memory.Listeners;
+        var listener = new MemoryListener(endpoint, options.Backlog, l => listeners.TryRemove(new(endpoint.Host, l)));
+        return listeners.TryAdd(endpoint.Host, listener)
             ? listener
             : throw new BindException(endpoint.ToString(), "EADDRINUSE", "another listener has this name",
                 "choose another name", 98);
@@ -27,7 +25,8 @@ internal sealed class MemoryTransport(MemoryNetwork network) : Transport
         CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        if (!_listeners.TryGetValue(endpoint.Host, out var listener))
+        var network = options.Memory;
+        if (!network.Listeners.TryGetValue(endpoint.Host, out var found) || found is not MemoryListener listener)
             throw new ConnectException(endpoint.ToString(), "ECONNREFUSED", "nothing listens under this name",
                 "start the server first", 111);
 
