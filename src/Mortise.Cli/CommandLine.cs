@@ -17,10 +17,11 @@ internal static class CommandLine
     };
 
     /// <summary>Every verb; each has a file of its own and a static Build.</summary>
-    private static Command[] Verbs() => 
+    private static Command[] Verbs() =>
     [
         ServeVerb.Build(), ConnectVerb.Build(), ListenVerb.Build(), SendVerb.Build(), PlayVerb.Build(),
-        ResolveVerb.Build(), AddrVerb.Build(), BytesVerb.Build(), ExplainVerb.Build(), DoctorVerb.Build(), PsVerb.Build(),
+        ResolveVerb.Build(), AddrVerb.Build(), BytesVerb.Build(), ExplainVerb.Build(), DoctorVerb.Build(),
+        PsVerb.Build(),
     ];
 
     /// <summary>Runs one command line and gives its exit code.</summary>

@@ -3,7 +3,9 @@ using Xunit;
 
 namespace Mortise.Tests.Server;
 
-/// <summary>Everything ends at once, at random, under load; afterwards nothing is left and the server still serves.</summary>
+/// <summary>
+/// Everything ends at once, at random, under load; afterwards nothing is left and the server still serves.
+/// </summary>
 [Collection("alone")]
 public sealed class StampedeTests
 {
@@ -83,8 +85,8 @@ public sealed class StampedeTests
         {
             try
             {
-                await using var client = await SocketClient.ConnectAsync(server.Endpoints[random.Next(2)], Codec.Lines(),
-                    null, Limits.Soon);
+                var place = server.Endpoints[random.Next(2)];
+                await using var client = await SocketClient.ConnectAsync(place, Codec.Lines(), null, Limits.Soon);
                 for (var i = random.Next(20); i > 0; i--)
                 {
                     await client.SendAsync(words[random.Next(words.Length)]);
