@@ -32,6 +32,9 @@ internal sealed class BlockPool(bool poison)
     /// <summary>Buffers rented and not yet returned; 0 when no connection holds bytes.</summary>
     public long Outstanding => Interlocked.Read(ref _outstanding);
 
+    /// <summary>Bytes kept for the next connections, at most 16 MiB of each size.</summary>
+    public long KeptBytes => _keptCount.Select((count, size) => count * ((long)SmallBytes << (2 * size))).Sum();
+
     /// <summary>A buffer of at least <paramref name="bytesMin"/> bytes; above 64 KiB it is not pooled.</summary>
     public Block Rent(int bytesMin)
     {
