@@ -71,6 +71,9 @@ internal static class AddrVerb
     private static async Task DescribeAsync(string text, bool hex, CancellationToken cancellationToken)
     {
         var bare = BareAddress(text);
+        if (bare is null && !text.Contains(':') && IPAddress.TryParse(text, out var legacy))
+            throw new InvalidSettingException("address", text, "not an IPv4 address, strictly read",
+                $"inet_aton(3) read it as {legacy}; write that, or see --legacy");
         var endpoint = bare ?? Endpoint.Parse(text);
         if (hex)
         {
@@ -79,15 +82,18 @@ internal static class AddrVerb
         }
 
         Console.WriteLine(bare is null ? endpoint.ToString() : endpoint.Host);
-        foreach (var (name, value) in Parts(endpoint, withPort: bare is null))
+        foreach (var (name, value) in Parts(endpoint, isBare: bare is not null))
             Console.WriteLine($"  {name,-9}{value}");
+        if (bare is not null && text.Contains(':') && !endpoint.Host.Contains(':'))
+            Console.WriteLine($"  given as {text}, IPv4 inside IPv6");
         if (endpoint.Address is { AddressFamily: AddressFamily.InterNetwork } v4)
             Console.WriteLine(AddressText.DescribeLegacy(v4));
         if (endpoint.IsWildcard)
-            await ReachableAsync(endpoint, cancellationToken);
+            await ReachableAsync(endpoint, isBare: bare is not null, cancellationToken);
     }
 
-    private static Endpoint? BareAddress(string text)
+    /// <summary>An address without port and brackets, as an endpoint of port 0; null for all else.</summary>
+    public static Endpoint? BareAddress(string text)
     {
         var percent = text.IndexOf('%');
         var address = percent < 0 ? text : text[..percent];
@@ -99,15 +105,12 @@ internal static class AddrVerb
             : null;
     }
 
-    private static IEnumerable<(string Name, string Value)> Parts(Endpoint endpoint, bool withPort)
+    private static IEnumerable<(string Name, string Value)> Parts(Endpoint endpoint, bool isBare)
     {
-        yield return ("kind", endpoint.Kind switch
-        {
-            EndpointKind.Udp or EndpointKind.UnixDatagram => "datagrams (SOCK_DGRAM)",
-            EndpointKind.UnixSeqPacket => "sequenced packets (SOCK_SEQPACKET)",
-            EndpointKind.Memory => "a stream inside one process",
-            _ => "a stream (SOCK_STREAM)",
-        });
+        if (!isBare)
+            yield return ("kind", KindOf(endpoint));
+        if (endpoint.Kind == EndpointKind.Memory)
+            yield break;
         if (endpoint.IsUnix)
         {
             yield return ("family", "AF_UNIX");
@@ -127,9 +130,20 @@ internal static class AddrVerb
         }
         else
             yield return ("host", endpoint.Host + " (a name: `mortise resolve` finds its addresses)");
-        if (withPort && endpoint.Kind != EndpointKind.Memory)
-            yield return ("port", endpoint.Port == 0 ? "0 (the kernel picks)" : endpoint.Port.ToString(CultureInfo.InvariantCulture));
+        if (!isBare)
+            yield return ("port", endpoint.Port == 0
+                ? "0 (the kernel picks)"
+                : endpoint.Port.ToString(CultureInfo.InvariantCulture));
     }
+
+    private static string KindOf(Endpoint endpoint) => endpoint.Kind switch
+    {
+        EndpointKind.Udp or EndpointKind.UnixDatagram => "datagrams (SOCK_DGRAM)",
+        EndpointKind.UnixSeqPacket => "sequenced packets (SOCK_SEQPACKET)",
+        EndpointKind.Memory => "a stream inside one process",
+        EndpointKind.Tls => "a stream (SOCK_STREAM), encrypted",
+        _ => "a stream (SOCK_STREAM)",
+    };
 
     private static string Sort(IPAddress address)
     {
@@ -137,7 +151,8 @@ internal static class AddrVerb
         return address switch
         {
             _ when IPAddress.IsLoopback(address) => "loopback: only this machine",
-            _ when address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any) => "every address of this machine",
+            _ when address.Equals(IPAddress.Any) => "every IPv4 address of this machine",
+            _ when address.Equals(IPAddress.IPv6Any) => "every IPv6 address of this machine",
             _ when address.Equals(IPAddress.Broadcast) => "broadcast",
             { IsIPv6LinkLocal: true } => "link-local: needs %interface",
             { IsIPv6Multicast: true } => "multicast",
@@ -158,7 +173,8 @@ internal static class AddrVerb
             var left = field.Bytes.Span;
             for (var row = 0; row == 0 || row < left.Length; row += 8)
             {
-                var hex = string.Join(' ', left[row..Math.Min(left.Length, row + 8)].ToArray().Select(b => b.ToString("X2", CultureInfo.InvariantCulture)));
+                var bytes = left[row..Math.Min(left.Length, row + 8)].ToArray();
+                var hex = string.Join(' ', bytes.Select(b => b.ToString("X2", CultureInfo.InvariantCulture)));
                 var offset = field.OffsetBytes + row;
                 Console.WriteLine(row == 0
                     ? $"{offset,4}  {hex,-23}  {field.Name,-13}  {field.Meaning}"
@@ -168,17 +184,13 @@ internal static class AddrVerb
     }
 
     /// <summary>A wildcard is no address that anybody can dial; these are.</summary>
-    private static async Task ReachableAsync(Endpoint endpoint, CancellationToken cancellationToken)
+    private static async Task ReachableAsync(Endpoint wildcard, bool isBare, CancellationToken cancellationToken)
     {
-        var self = await new Resolver().SelfAsync(cancellationToken);
         Console.WriteLine("reachable as");
-        foreach (var address in self.Addresses)
+        foreach (var endpoint in await new Resolver().ReachableAsync(wildcard, cancellationToken))
         {
-            var family = address.AddressFamily;
-            if (endpoint.Host == "0.0.0.0" && family != AddressFamily.InterNetwork
-                || endpoint.Host == "::" && family != AddressFamily.InterNetworkV6)
-                continue;
-            Console.WriteLine($"  {endpoint.WithAddress(address)}{(IPAddress.IsLoopback(address) ? "  (this machine only)" : "")}");
+            var onlyHere = IPAddress.IsLoopback(endpoint.Address!) ? "  (this machine only)" : "";
+            Console.WriteLine($"  {(isBare ? endpoint.Host : endpoint.ToString())}{onlyHere}");
         }
     }
 }

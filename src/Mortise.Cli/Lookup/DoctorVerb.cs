@@ -40,9 +40,10 @@ internal static class DoctorVerb
         var width = findings.Max(f => f.Value.Length) + 2;
         foreach (var finding in findings)
         {
-            Console.WriteLine($"{Mark(finding.Verdict)}  {finding.Name,-14}{finding.Value.PadRight(width)}{finding.Meaning}");
+            var value = finding.Value.PadRight(width);
+            Console.WriteLine($"{Mark(finding.Verdict)}  {finding.Name,-14}{value}{finding.Meaning}");
             if (finding.Change is { } change)
-                Console.WriteLine($"{"",20}{"",0}→ {change}");
+                Console.WriteLine($"{"",20}→ {change}");
         }
 
         Console.WriteLine();
@@ -50,9 +51,11 @@ internal static class DoctorVerb
         foreach (var (name, error) in SocketMatrix.All())
             Console.WriteLine($"{(error is null ? Mark(Verdict.Ok) : "–   ")}  {name,-24}"
                 + (error is null ? "supported" : SocketMatrix.Describe(error)));
+        foreach (var (name, reason) in SocketMatrix.NotAsked)
+            Console.WriteLine($"–     {name,-24}{reason}");
         var warnings = findings.Count(f => f.Verdict == Verdict.Warn);
         Console.WriteLine();
-        Console.WriteLine(warnings == 0 ? "nothing stands in a server's way here" : $"{warnings} to mend, marked !");
+        Console.WriteLine(warnings == 0 ? "nothing stands in a server's way here" : $"to mend, marked !: {warnings}");
     }
 
     private static string Mark(Verdict verdict) => verdict switch
@@ -86,6 +89,13 @@ internal static class DoctorVerb
                 json.WriteBoolean("supported", error is null);
                 if (error is not null)
                     json.WriteString("error", SocketMatrix.Describe(error));
+            });
+        foreach (var (name, reason) in SocketMatrix.NotAsked)
+            JsonLine.Write("socket", json =>
+            {
+                json.WriteString("name", name);
+                json.WriteBoolean("supported", false);
+                json.WriteString("error", reason);
             });
     }
 }

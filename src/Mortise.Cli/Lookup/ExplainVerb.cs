@@ -9,26 +9,47 @@ internal static class ExplainVerb
     /// <summary>Topics that other parts of the project will explain; asking for one is no typing error.</summary>
     private static readonly string[] LaterTopics =
     [
-        "handles", "sockets", "states", "handshake", "backlog", "tcp-vs-udp", "byte-order", "eof", "framing",
+        "handles", "sockets", "states", "handshake", "backlog", "tcp-vs-udp", "eof", "framing",
     ];
+
+    private const string ByteOrders = """
+        0x12345678 in memory, from the low address to the high
+          big-endian (the network)      12 34 56 78   the high byte comes first
+          little-endian (x86-64, ARM)   78 56 34 12   the low byte comes first
+        a number of your own: mortise bytes 9003
+        """;
+
+    private const string Winsock =
+        "nothing to do: .NET calls WSAStartup and WSACleanup itself on Windows; no other system has them";
+
+    private static readonly Dictionary<string, string> Topics = new(StringComparer.OrdinalIgnoreCase)
+    {
+        ["byte-order"] = ByteOrders,
+        ["endian"] = ByteOrders,
+        ["WSAStartup"] = Winsock,
+        ["WSACleanup"] = Winsock,
+    };
 
     public static Command Build()
     {
-        var what = new Argument<string>("ERROR") { Description = "a name or number: EADDRINUSE, 98, 10048, frame_too_long" };
+        var what = new Argument<string>("ERROR")
+        {
+            Description = "a name or number: EADDRINUSE, 98, 10048, frame_too_long",
+            Arity = ArgumentArity.ZeroOrOne,
+        };
         var list = new Option<bool>("--list") { Description = "all errors that can be explained" };
-        var json = new Option<bool>("--json") { Description = "one JSON object" };
-        what.Arity = ArgumentArity.ZeroOrOne;
+        var json = new Option<bool>("--json") { Description = "one JSON object for each error" };
         var command = new Command("explain", "What an error means and what to try: mortise explain EADDRINUSE")
         {
             what, list, json,
         };
         command.SetAction(parsed =>
         {
-            var text = parsed.GetValue(what);
-            if (text is null || parsed.GetValue(list))
-                List(parsed.GetValue<string>("--lang")!);
+            var lang = parsed.GetValue<string>("--lang")!;
+            if (parsed.GetValue(what) is { } text && !parsed.GetValue(list))
+                Explain(text, lang, parsed.GetValue(json));
             else
-                Explain(text, parsed.GetValue<string>("--lang")!, parsed.GetValue(json));
+                List(lang, parsed.GetValue(json));
             return 0;
         });
         return command;
@@ -36,6 +57,12 @@ internal static class ExplainVerb
 
     private static void Explain(string text, string lang, bool json)
     {
+        if (Topics.TryGetValue(text, out var told))
+        {
+            Tell(text, told, json);
+            return;
+        }
+
         if (LaterTopics.Contains(text.ToLowerInvariant()))
             throw new UnsupportedException("explain", text, "this version explains errors, not topics yet",
                 "`mortise explain --list` shows what there is");
@@ -48,6 +75,18 @@ internal static class ExplainVerb
             PrintJson(entry, lang);
         else
             Print(entry, entry.For(lang), lang == "zh");
+    }
+
+    private static void Tell(string topic, string text, bool asJson)
+    {
+        if (asJson)
+            JsonLine.Write("explained", json =>
+            {
+                json.WriteString("topic", topic);
+                json.WriteString("text", text);
+            });
+        else
+            Console.WriteLine(text);
     }
 
     private static void Print(ErrorEntry entry, ErrorText text, bool chinese)
@@ -74,10 +113,16 @@ internal static class ExplainVerb
         return title;
     }
 
-    private static void List(string lang)
+    private static void List(string lang, bool json)
     {
         foreach (var entry in ErrorCatalogue.All)
         {
+            if (json)
+            {
+                PrintJson(entry, lang);
+                continue;
+            }
+
             var number = entry.Errno == 0 ? "" : entry.Errno.ToString(CultureInfo.InvariantCulture);
             Console.WriteLine($"{entry.Symbol,-20}{number,4}  {entry.For(lang).Meaning}");
         }

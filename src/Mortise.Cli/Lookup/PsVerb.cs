@@ -1,9 +1,11 @@
 using System.CommandLine;
+using System.Globalization;
+using System.Text.RegularExpressions;
 
 namespace Mortise.Cli.Lookup;
 
 /// <summary>`mortise ps --port P`: which process owns a port.</summary>
-internal static class PsVerb
+internal static partial class PsVerb
 {
     public static Command Build()
     {
@@ -36,13 +38,21 @@ internal static class PsVerb
                 {
                     w.WriteString("endpoint", $"{scheme}://*:{port}");
                     w.WriteString("holder", holder);
+                    if (Named().Match(holder) is { Success: true } named)
+                    {
+                        w.WriteNumber("pid", int.Parse(named.Groups[1].Value, CultureInfo.InvariantCulture));
+                        w.WriteString("name", named.Groups[2].Value);
+                    }
                 });
             else
                 Console.WriteLine($"{scheme} {port} {holder}");
         }
 
         if (!found)
-            Console.Error.WriteLine($"nobody listens on port {port}");
+            Console.Error.WriteLine($"nobody holds port {port}");
         return found ? ExitCodes.Ok : ExitCodes.NotMet;
     }
+
+    [GeneratedRegex(@"pid (\d+) \((.*)\)")]
+    private static partial Regex Named();
 }

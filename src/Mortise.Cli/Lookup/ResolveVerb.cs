@@ -7,6 +7,8 @@ namespace Mortise.Cli.Lookup;
 /// <summary>`mortise resolve`: names to addresses and back, with the aliases that .NET leaves out.</summary>
 internal static class ResolveVerb
 {
+    private const int DnsPort = 53;
+
     private static readonly Argument<string?> Name = new("NAME")
     {
         Description = "a host name, or with --reverse an address",
@@ -26,7 +28,7 @@ internal static class ResolveVerb
     private static readonly Option<string?> Server = new("--server")
     {
         Description = "ask this DNS server and no other",
-        HelpName = "HOST:PORT",
+        HelpName = "ADDRESS[:PORT]",
     };
 
     private static readonly Option<string?> Hosts = new("--hosts")
@@ -49,6 +51,13 @@ internal static class ResolveVerb
         {
             Name, Self, Reverse, Service, Server, Hosts, Timeout, Json, Verbose,
         };
+        command.Validators.Add(result =>
+        {
+            bool[] asked = [result.GetResult(Name)?.Tokens.Count > 0, result.GetValue(Self),
+                result.GetValue(Service) is not null];
+            if (asked.Count(a => a) != 1)
+                result.AddError("what is to be resolved? give a NAME, --self or --service NAME");
+        });
         command.SetAction(RunAsync);
         return command;
     }
@@ -59,7 +68,7 @@ internal static class ResolveVerb
         if (parsed.GetValue(Service) is { } service)
         {
             var (name, protocol) = service.Split('/', 2) is [var n, var p] ? (n, p) : (service, "tcp");
-            Console.WriteLine(await resolver.ServicePortAsync(name, protocol, cancellationToken));
+            Print(await resolver.ServicePortAsync(name, protocol, cancellationToken), parsed.GetValue(Json));
             return 0;
         }
 
@@ -69,16 +78,12 @@ internal static class ResolveVerb
             return 0;
         }
 
-        var text = parsed.GetValue(Name) ?? throw new InvalidSettingException("resolve", "",
-            "there is nothing to resolve", "give a NAME, --self or --service NAME");
+        var text = parsed.GetValue(Name)!;
         if (parsed.GetValue(Reverse))
         {
-            var address = Endpoint.TryParse(text.Contains(':') ? $"[{text}]:0" : text + ":0", out var read, out _)
-                ? read.Address
-                : null;
-            Print(await resolver.ReverseAsync(address ?? throw new InvalidSettingException("resolve", text,
-                "not an IP address", "--reverse goes from an address to its name"), cancellationToken), parsed,
-                "Host name: ");
+            var address = AddrVerb.BareAddress(text)?.Address ?? throw new InvalidSettingException("resolve", text,
+                "not an IP address", "--reverse goes from an address to its name");
+            Print(await resolver.ReverseAsync(address, cancellationToken), parsed, "Host name: ");
             return 0;
         }
 
@@ -97,7 +102,12 @@ internal static class ResolveVerb
 
     private static ResolverOptions Options(ParseResult parsed)
     {
-        var options = new ResolverOptions { Timeout = TextValues.Time(parsed.GetValue(Timeout)!) };
+        var longest = TextValues.Time(parsed.GetValue(Timeout)!);
+        if (longest <= TimeSpan.Zero)
+            throw new InvalidSettingException("resolve", parsed.GetValue(Timeout)!,
+                "a question takes some time, not for ever",
+                "for example --timeout 2s");
+        var options = new ResolverOptions { Timeout = longest };
         if (parsed.GetValue(Hosts) is { } file)
         {
             if (!File.Exists(file))
@@ -107,9 +117,10 @@ internal static class ResolveVerb
 
         if (parsed.GetValue(Server) is not { } server)
             return options;
-        return Endpoint.TryParse(server, out var at, out _) && at is { Address: { } address, Port: > 0 }
+        var at = AddrVerb.BareAddress(server)?.WithPort(DnsPort);
+        return (at is not null || Endpoint.TryParse(server, out at, out _)) && at is { Address: { } address, Port: > 0 }
             ? options with { DnsServer = new IPEndPoint(address, at.Port) }
-            : throw new InvalidSettingException("resolve", server, "a DNS server is given as ADDRESS:PORT",
+            : throw new InvalidSettingException("resolve", server, "a DNS server is given as ADDRESS or ADDRESS:PORT",
                 "for example --server 127.0.0.1:53");
     }
 
@@ -121,10 +132,11 @@ internal static class ResolveVerb
             return;
         }
 
+        var name = TerminalText.Escape(entry.Name);
         if (title is not null)
-            Console.WriteLine(title + entry.Name);
+            Console.WriteLine(title + name);
         for (var i = 0; i < entry.Aliases.Count; i++)
-            Console.WriteLine($"Aliases {i + 1}: {entry.Aliases[i]}");
+            Console.WriteLine($"Aliases {i + 1}: {TerminalText.Escape(entry.Aliases[i])} → {name}");
         var number = 0;
         foreach (var family in entry.Addresses.GroupBy(a => a.AddressFamily))
         {
@@ -134,8 +146,21 @@ internal static class ResolveVerb
         }
 
         if (parsed.GetValue(Verbose))
-            Console.Error.WriteLine($"{entry.Name}: from {entry.Source}"
+            Console.Error.WriteLine($"{name}: from {TerminalText.Escape(entry.Source)}"
                 + (entry.TimeToLive is { } kept ? $", may be kept {kept.TotalSeconds:0} s" : ""));
+    }
+
+    private static void Print(ServiceEntry service, bool asJson)
+    {
+        if (asJson)
+            JsonLine.Write("service", json =>
+            {
+                json.WriteString("name", service.Name);
+                json.WriteNumber("port", service.Port);
+                json.WriteString("protocol", service.Protocol);
+            });
+        else
+            Console.WriteLine(service);
     }
 
     private static void PrintJson(HostEntry entry) => JsonLine.Write("resolved", json =>

@@ -41,6 +41,15 @@ internal static class SocketMatrix
         "inet,dgram,icmp", "inet,raw,icmp", "packet,raw,default",
     ];
 
+    /// <summary>What a socket of .NET cannot ask the kernel for, with the reason.</summary>
+    public static readonly (string Name, string Reason)[] NotAsked =
+    [
+        ("route", "AF_ROUTE is BSD's; Linux has AF_NETLINK instead, which .NET does not open"),
+        ("tipc", File.Exists("/proc/sys/net/tipc/tipc_rmem")
+            ? "the kernel has it, but .NET does not open AF_TIPC"
+            : "the kernel module tipc is not loaded, and .NET does not open AF_TIPC"),
+    ];
+
     /// <summary>
     /// The matrix; an error is the kernel's own word for it, e.g. Protocol not supported (EPROTONOSUPPORT 93).
     /// </summary>
@@ -52,7 +61,7 @@ internal static class SocketMatrix
     public static void Demand(string text)
     {
         if (Try(text) is { } error)
-            throw new UnsupportedException("socket", text, Describe(error),
+            throw new UnsupportedException("socket", text, error.Message,
                 "Mortise picks type and protocol itself: name an endpoint, tcp:// or udp://", SymbolOf(error),
                 ErrorCatalogue.From(error).Errno);
     }

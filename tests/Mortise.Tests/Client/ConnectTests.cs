@@ -75,6 +75,7 @@ public sealed class ConnectTests
         await Limits.UntilAsync(() => Limits.OpenSockets() <= before, "failed connects left sockets open");
         var after = Limits.OpenSockets();
         Row.Observed("H08", $"descriptors before 1000 failed connects {before}, after {after}");
+        Row.Observed("Z22", $"a failed connect closes its socket: {after} open after 1000 of them");
         Row.Observed("H09", "each of 1001 connects threw a ConnectException; none returned half a connection");
     }
 
