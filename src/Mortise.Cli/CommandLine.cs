@@ -31,6 +31,8 @@ internal static class CommandLine
         var root = new RootCommand("Socket servers and clients that explain themselves.") { Language };
         foreach (var verb in Verbs())
             root.Add(verb);
+        if (args is ["help", ..])
+            args = [.. args[1..], "--help"];
         var parsed = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
         if (parsed.CommandResult.Command == root)
             Shorten(root.Subcommands);
@@ -73,6 +75,10 @@ internal static class CommandLine
         {
             return ExitCodes.Of(failure);
         }
+        catch (IOException)
+        {
+            return (report with { Json = false }).Tell(failure); // the --json event found no room on stdout
+        }
     }
 
     /// <summary>A mistyped option must not pass as the value of an argument; after <c>--</c> it may.</summary>
@@ -88,7 +94,9 @@ internal static class CommandLine
             : parsed.Errors;
         var messages = noted.Select(e => e.Message).Concat(stray.Select(s => $"there is no option {s}"));
         foreach (var message in messages.Distinct())
-            Console.Error.WriteLine("mortise: " + TerminalText.Escape(message));
+            Console.Error.WriteLine("mortise: " + TerminalText.Escape(message
+                .Replace("as expected type 'System.Nullable`1[System.Int32]'", "as a whole number")
+                .Replace("as expected type 'System.Int32'", "as a whole number")));
         foreach (var token in parsed.UnmatchedTokens.Concat(stray).Distinct())
         {
             if (Nearest(token, parsed.CommandResult) is { } near)

@@ -29,7 +29,7 @@ internal static class ExitCodes
         "EADDRINUSE" or "EADDRNOTAVAIL" => CannotBind,
         "ECONNRESET" or "EPIPE" or "ECONNABORTED" or "reset" => Reset,
         "EACCES" or "EPERM" => Permission,
-        "EMFILE" or "ENFILE" or "ENOMEM" or "ENOBUFS" or "ENOSPC" => Exhausted,
+        "EMFILE" or "ENFILE" or "ENOMEM" or "ENOBUFS" or "ENOSPC" or "EDQUOT" => Exhausted,
         "EAFNOSUPPORT" or "EPROTONOSUPPORT" or "ESOCKTNOSUPPORT" or "ENOTSUP" or "EOPNOTSUPP" => Unsupported,
         "tls" => Tls,
         _ => null,

@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace Mortise.Cli;
 
 /// <summary>How a verb's failure is told: as text on stderr, and with <c>--json</c> as an event on stdout.</summary>
@@ -6,6 +8,7 @@ internal sealed record FailureReport(bool Json, bool Verbose, string Language)
     /// <summary>Tells the failure and gives its exit code.</summary>
     public int Tell(Exception failure)
     {
+        failure = Named(failure);
         var code = ExitCodes.Of(failure);
         if (failure is ClosedOutputException)
             return code;
@@ -24,6 +27,15 @@ internal sealed record FailureReport(bool Json, bool Verbose, string Language)
             Console.Error.WriteLine(failure);
         return code;
     }
+
+    /// <summary>A full disk in the catalogue's words; on Unix the HResult of a failed write is its errno.</summary>
+    public static Exception Named(Exception failure, string? file = null) =>
+        failure is IOException and not MortiseException && !OperatingSystem.IsWindows()
+        && ErrorCatalogue.TryFind(failure.HResult.ToString(CultureInfo.InvariantCulture), out var entry)
+        && entry.Symbol is "ENOSPC" or "EDQUOT"
+            ? new MortiseException("write", file, entry.Symbol, entry.English.Meaning, errno: entry.Errno,
+                inner: failure)
+            : failure;
 
     private void TellText(MortiseException failure)
     {

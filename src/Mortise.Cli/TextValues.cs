@@ -44,7 +44,8 @@ internal static class TextValues
     /// <exception cref="InvalidSettingException">The text is no size, or 2 GiB and more.</exception>
     public static int Bytes32(string text) => Size(text) is var bytes and <= int.MaxValue
         ? (int)bytes
-        : throw new InvalidSettingException("size", text, "the kernel takes less than 2 GiB here");
+        : throw new InvalidSettingException("size", text, "the kernel takes less than 2 GiB here",
+            "write a smaller number");
 
     /// <summary>A network, <c>10.0.0.0/8</c>, or one address.</summary>
     /// <exception cref="InvalidSettingException">The text is neither.</exception>

@@ -161,7 +161,8 @@ internal sealed class ServeFlags
         new("serve", $"{option.Name} {value}", "there is no such choice", $"choose one of {known}");
 
     private static int AtLeastOne(int number, string flag) => number >= 1 ? number
-        : throw new InvalidSettingException("serve", $"{flag} {number}", "a server must let in at least one");
+        : throw new InvalidSettingException("serve", $"{flag} {number}", "a server must let in at least one",
+            "write 1 or more");
 
     private Option<string?> Text(string name, string value, string what) =>
         Add(new Option<string?>(name) { Description = what, HelpName = value });

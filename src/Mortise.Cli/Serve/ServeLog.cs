@@ -11,9 +11,12 @@ namespace Mortise.Cli.Serve;
 internal abstract class ServeLog(ServeSettings settings, CancellationTokenSource outputClosed) : ILogger
 {
     private const int FrameError = 9, AtLimit = 7;
-    private static readonly TimeSpan LimitWarningPause = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan RepeatedWarningPause = TimeSpan.FromSeconds(10);
 
-    private long _limitWarnedAt;
+    private long _limitWarnedAt, _lossWarnedAt;
+
+    /// <summary>Once it is known who listens, a log that cannot be written costs lines, not the server.</summary>
+    public bool MayLoseLines { get; set; }
 
     /// <summary>Held by whoever writes; lines never mix.</summary>
     public Lock Gate { get; } = new();
@@ -104,6 +107,11 @@ internal abstract class ServeLog(ServeSettings settings, CancellationTokenSource
         {
             outputClosed.Cancel();
         }
+        catch (IOException e) when (MayLoseLines)
+        {
+            if (IsTimeToWarn(ref _lossWarnedAt))
+                Warn($"standard output cannot be written, the log loses lines: {TerminalText.Escape(e.Message)}");
+        }
     }
 
     /// <summary>Bytes that broke the rule; the port goes on.</summary>
@@ -117,7 +125,7 @@ internal abstract class ServeLog(ServeSettings settings, CancellationTokenSource
     public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception,
         Func<TState, Exception?, string> formatter)
     {
-        if (!IsEnabled(logLevel) || eventId.Id == AtLimit && !IsTimeForLimitWarning())
+        if (!IsEnabled(logLevel) || eventId.Id == AtLimit && !IsTimeToWarn(ref _limitWarnedAt))
             return;
         if (eventId.Id == FrameError && state is IReadOnlyList<KeyValuePair<string, object?>> values)
         {
@@ -145,12 +153,12 @@ internal abstract class ServeLog(ServeSettings settings, CancellationTokenSource
         }
     }
 
-    /// <summary>The library says it at every accept; once in a while is enough to read.</summary>
-    private bool IsTimeForLimitWarning()
+    /// <summary>What is true of every connection is said once in a while; that is enough to read.</summary>
+    private static bool IsTimeToWarn(ref long warnedAt)
     {
         var now = Environment.TickCount64;
-        var last = Volatile.Read(ref _limitWarnedAt);
-        return (last == 0 || now - last >= LimitWarningPause.TotalMilliseconds)
-            && Interlocked.CompareExchange(ref _limitWarnedAt, now, last) == last;
+        var last = Volatile.Read(ref warnedAt);
+        return (last == 0 || now - last >= RepeatedWarningPause.TotalMilliseconds)
+            && Interlocked.CompareExchange(ref warnedAt, now, last) == last;
     }
 }

@@ -48,6 +48,7 @@ internal sealed class ServeRun
                 echoes.AddRange(_datagrams.Select(e => new DatagramEcho(DatagramSocket.Bind(e), _log)));
                 metrics = MetricsPage.Start(_settings.Metrics);
                 _log.Started(server?.Listeners ?? [], [.. echoes.Select(e => e.Endpoint)], metrics?.Endpoint);
+                _log.MayLoseLines = true;
             }
 
             using var ready = new ReadyFile(_settings.ReadyFile,
