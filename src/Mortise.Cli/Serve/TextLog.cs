@@ -26,7 +26,7 @@ internal sealed class TextLog(Kind kind, ServeSettings settings, bool chinese, C
         if (metrics is not null)
             Note($"metrics: http://{metrics.Authority}/metrics and /metrics.json");
         foreach (var endpoint in (IEnumerable<Endpoint>)[.. listeners.Select(l => l.Endpoint), .. datagrams])
-            Note($"{(chinese ? "试试" : "try")}: {kind.TryWith(endpoint)}");
+            Note($"{(chinese ? "试试" : "try")}: {kind.TryWith(endpoint, Settings.Framing)}");
         Note(chinese ? "按 Ctrl+C 停止" : "Ctrl+C to stop");
     }
 

@@ -175,7 +175,12 @@ internal sealed class ConnectionServer : IDisposable
 
     private async ValueTask<Connection> AcceptAsync(Listener listener)
     {
-        await _admission.ClaimDescriptorAsync(_suspended.Token).ConfigureAwait(false);
+        if (!_admission.TryClaimDescriptor())
+        {
+            LogAtLimit(listener.Endpoint.ToString());
+            await _admission.ClaimDescriptorAsync(_suspended.Token).ConfigureAwait(false);
+        }
+
         try
         {
             return await listener.AcceptAsync(_suspended.Token).ConfigureAwait(false);
@@ -279,8 +284,11 @@ internal sealed class ConnectionServer : IDisposable
         catch (FrameException e)
         {
             reason = e.CloseReason;
+            // Draining ends the input under a peer that has done nothing wrong.
+            var hint = reason == CloseReason.UnexpectedEof && Volatile.Read(ref _draining)
+                ? "this server stopped before the rest came" : e.Hint;
             ServerLog.FrameError(_options.Logger, Name(connection), connection.RemoteEndpoint.Authority, e.Symbol,
-                e.Hint is null ? e.Reason : $"{e.Reason}: {e.Hint}");
+                hint is null ? e.Reason : $"{e.Reason}: {hint}");
         }
         catch (Exception e) when (connection.CloseReason is not null
             && e is ConnectionException or OperationCanceledException)

@@ -102,6 +102,7 @@ public sealed class ServeHostileTests
         await server.EventAsync("accepted", skip: 20);
         await clients[0].SendAsync("in");
         Assert.Equal("in", await clients[0].ReadAsync(2));
+        await server.ErrorAsync(@"at its limit of \d+ connections; newcomers wait");
         var last = clients[^1];
         await last.SendAsync("late");
         await Task.Delay(200);

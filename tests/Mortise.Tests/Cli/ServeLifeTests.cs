@@ -156,6 +156,30 @@ public sealed class ServeLifeTests
     }
 
     [Fact]
+    public async Task A_frame_that_the_stop_cut_off_is_not_blamed_on_the_peer()
+    {
+        var (server, endpoint) = await MortiseProcess.ServeAsync("echo", ":0", "--frame", "len:4", "-v");
+        await using var _ = server;
+        using var client = await ServeClient.ConnectAsync(endpoint);
+        await client.SendAsync("\0\0\0\u0005he");
+        await server.EventAsync("accepted");
+        await Task.Delay(100); // nothing tells that half a frame has been read
+        server.Signal("INT");
+        Assert.Empty(await client.ReadToEndAsync());
+        client.Dispose();
+        Assert.Equal(0, await server.ExitAsync());
+        Assert.Contains("have=6 need=9: this server stopped before the rest came (unexpected_eof)", server.Error);
+    }
+
+    [Fact]
+    public async Task The_hint_at_the_start_fits_the_framing_rule()
+    {
+        await using var server = MortiseProcess.Start("serve", "echo", ":0", "--frame", "len:4");
+        await server.ErrorAsync(@"try: mortise connect :\d+ --frame len:4$");
+        Assert.DoesNotContain("nc -N", server.Error);
+    }
+
+    [Fact]
     public async Task A_second_signal_aborts_with_130()
     {
         var file = Path.Combine(Path.GetTempPath(), $"mortise-ready-{Guid.NewGuid():N}");

@@ -161,7 +161,8 @@ public sealed class LimitTests
         configure(options);
     }
 
-    private ValueTask<Connection> ConnectAsync() => SocketClient.ConnectAsync(Place, o => o.Transport.Memory = _network);
+    private ValueTask<Connection> ConnectAsync() =>
+        SocketClient.ConnectAsync(Place, o => o.Transport.Memory = _network);
 
     /// <summary>Second by second, as the server's watch looks.</summary>
     private async Task AdvanceAsync(double seconds, Func<bool> holds)

@@ -26,7 +26,8 @@ internal sealed class GameKind() : Kind("game", "tcp://127.0.0.1:9003",
 
     protected override string Sample => @"hello\nend\n";
 
-    public override string TryWith(Endpoint endpoint) => $"mortise play {endpoint}    or: {base.TryWith(endpoint)}";
+    public override string TryWith(Endpoint endpoint, Framing? framing) =>
+        $"mortise play {endpoint}    or: {base.TryWith(endpoint, framing)}";
 
     public override Func<Connection, Task> Handler(ParseResult parsed, ServeSettings settings, ServeLog log)
     {
@@ -36,7 +37,8 @@ internal sealed class GameKind() : Kind("game", "tcp://127.0.0.1:9003",
         return c => PlayAsync(c, codec, endFlag, reply, log);
     }
 
-    private static Task PlayAsync(Connection connection, FrameCodec codec, byte[] endFlag, byte[] reply, ServeLog log) =>
+    private static Task PlayAsync(Connection connection, FrameCodec codec, byte[] endFlag, byte[] reply,
+        ServeLog log) =>
         connection.HandleAsync(codec, async (session, message) =>
         {
             if (log.WantsMessages)

@@ -21,7 +21,7 @@ internal sealed class HttpHelloKind() : Kind("http-hello", "tcp://127.0.0.1:8081
 
     public override IEnumerable<Option> Options => [_body, _seedExact];
 
-    public override string TryWith(Endpoint endpoint) => endpoint.Kind == EndpointKind.Tcp
+    public override string TryWith(Endpoint endpoint, Framing? framing) => endpoint.Kind == EndpointKind.Tcp
         ? $"curl -i http://{(endpoint.IsWildcard ? $"127.0.0.1:{endpoint.Port}" : endpoint.Authority)}/"
         : $"curl -i --unix-socket {endpoint.Host} http://localhost/";
 

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.CommandLine;
 
 namespace Mortise.Cli.Serve.Kinds;
@@ -5,6 +6,8 @@ namespace Mortise.Cli.Serve.Kinds;
 /// <summary>A kind of server: its name, where it listens by default, and what it does with a connection.</summary>
 internal abstract class Kind(string name, string defaultEndpoint, string description)
 {
+    private static readonly SearchValues<char> ShellReads = SearchValues.Create(@" \$*?;&|<>()[]{}#~!""`");
+
     public string Name { get; } = name;
 
     public string DefaultEndpoint { get; } = defaultEndpoint;
@@ -24,8 +27,8 @@ internal abstract class Kind(string name, string defaultEndpoint, string descrip
     /// <exception cref="InvalidSettingException">Flags that contradict each other or cannot be read.</exception>
     public abstract Func<Connection, Task> Handler(ParseResult parsed, ServeSettings settings, ServeLog log);
 
-    /// <summary>Commands that show the server at work.</summary>
-    public virtual string TryWith(Endpoint endpoint)
+    /// <summary>Commands that show the server at work; a sample of nc's is a frame where lines are.</summary>
+    public virtual string TryWith(Endpoint endpoint, Framing? framing)
     {
         var where = endpoint.IsWildcard ? $"127.0.0.1 {endpoint.Port}" : $"{endpoint.Host} {endpoint.Port}";
         var shortest = endpoint.Kind == EndpointKind.Tcp && endpoint.Host is "127.0.0.1" or "*" or "0.0.0.0"
@@ -33,6 +36,8 @@ internal abstract class Kind(string name, string defaultEndpoint, string descrip
         var client = endpoint.Kind == EndpointKind.UnixDatagram || endpoint.Kind == EndpointKind.Udp
             ? $"mortise send {endpoint} {Sample}"
             : $"mortise connect {shortest}";
+        if (framing?.ToString() is { } rule && !rule.StartsWith("line", StringComparison.Ordinal))
+            return $"{client} --frame {(rule.AsSpan().ContainsAny(ShellReads) ? $"'{rule}'" : rule)}";
         return endpoint.Kind switch
         {
             EndpointKind.Tcp => $"printf '{Sample}' | nc -N {where}    or: {client}",
