@@ -123,7 +123,9 @@ internal static class EndpointParser
         (host, port, refusal) = ("", "", default);
         var extra = text.AsSpan().IndexOfAny(AfterAuthority);
         var colon = text.IndexOf(':');
-        if (extra >= 0)
+        if (scheme.Length == 0 && text is ['/', ..] or ['.', '/', ..] or ['.', '.', '/', ..])
+            refusal = new("a path alone is not an endpoint", $"did you mean unix:{text}?");
+        else if (extra >= 0)
             refusal = new("an endpoint is a host and a port, without a path or query",
                 extra == 0 ? null : $"did you mean {scheme}{text[..extra]}?");
         else if (text.Contains('@'))

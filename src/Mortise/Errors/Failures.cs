@@ -72,8 +72,23 @@ internal static class Failures
         new(endpoint, entry.Symbol, Reason(entry, more), errno: entry.Errno, inner: cause);
 
     private static ConnectException Connect(ErrorEntry entry, string endpoint,
-        IReadOnlyList<ConnectAttempt>? attempts, string? more, Exception? cause) =>
-        new(endpoint, entry.Symbol, Reason(entry, more), errno: entry.Errno, attempts: attempts, inner: cause);
+        IReadOnlyList<ConnectAttempt>? attempts, string? more, Exception? cause)
+    {
+        var (reason, hint) = endpoint.StartsWith("unix", StringComparison.Ordinal)
+            ? OnSocketFile(entry.Symbol, endpoint[(endpoint.IndexOf(':') + 1)..])
+            : default;
+        return new(endpoint, entry.Symbol, reason ?? Reason(entry, more), hint, entry.Errno, attempts, cause);
+    }
+
+    /// <summary>The catalogue speaks of RST, hosts and routes here; a socket file has none of them.</summary>
+    private static (string? Reason, string? Hint) OnSocketFile(string symbol, string path) => symbol switch
+    {
+        "ECONNREFUSED" => ("no process is listening: its server was killed and left the file behind, or does not "
+            + "accept yet", "look at the Unix listeners with `ss -lx`, then start the server"),
+        "EACCES" => ("permission denied: connecting takes the right to write to the socket file, and to enter its "
+            + "directory", $"see who may: `namei -l {path}`"),
+        _ => default,
+    };
 
     private static ConnectionException Transfer(string operation, string? endpoint, ErrorEntry entry, string? more,
         Exception? cause) => new(operation, endpoint, CloseReasonOf(entry), entry.Symbol, Reason(entry, more),

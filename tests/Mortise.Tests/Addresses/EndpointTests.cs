@@ -54,6 +54,8 @@ public sealed class EndpointTests
     [InlineData("tcp://[::1:80", "not closed")]
     [InlineData("tcp://[::1%nosuchif0]:80", "no interface 'nosuchif0'")]
     [InlineData("tcp://[::1::]:80", "not an IPv6 address")]
+    [InlineData("/run/a.sock", "did you mean unix:/run/a.sock?")]
+    [InlineData("./a.sock", "did you mean unix:./a.sock?")]
     [InlineData("unix:", "path is missing")]
     [InlineData("unix:@", "name is missing")]
     [InlineData("unix:/a\0b", "NUL")]

@@ -25,6 +25,10 @@ public sealed class FailuresTests
         Assert.Equal(("connect", "tcp://127.0.0.1:1", "ECONNREFUSED", 111),
             (failure.Operation, failure.Endpoint, failure.Symbol, failure.Errno));
         Assert.Contains("no process is listening (RST)", failure.Message);
+        var onFile = Failures.Connect(cause, "unix:/run/a.sock");
+        Assert.Equal(("ECONNREFUSED", 111), (onFile.Symbol, onFile.Errno));
+        Assert.DoesNotContain("RST", onFile.Reason);
+        Assert.Contains("ss -lx", onFile.Hint);
         Assert.Contains("ss -ltnp", failure.Hint);
         Assert.Same(cause, failure.InnerException);
         Assert.Equal("ECONNREFUSED", ErrorCatalogue.From(new AggregateException(new IOException("", cause))).Symbol);
