@@ -10,6 +10,7 @@ namespace Mortise.Transports.Managed;
 internal sealed class UnixSocketFile(string path)
 {
     private readonly List<string> _notes = [];
+    private int _removed;
 
     public IReadOnlyList<string> Notes => _notes;
 
@@ -23,6 +24,7 @@ internal sealed class UnixSocketFile(string path)
             throw new BindException(endpoint, "EADDRINUSE", "a file that is not a socket has this name",
                 "choose another path, or remove the file yourself", 98);
         using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        probe.Blocking = false; // a connect to a full accept queue would wait for a place in it
         try
         {
             probe.Connect(new UnixDomainSocketEndPoint(path));
@@ -32,6 +34,10 @@ internal sealed class UnixSocketFile(string path)
             File.Delete(path);
             _notes.Add($"removed the stale socket file {path}: its server is gone (a connect was refused)");
             return;
+        }
+        catch (SocketException e) when (e.SocketErrorCode == SocketError.WouldBlock)
+        {
+            // Its queue is full, so somebody listens.
         }
         catch (SocketException e)
         {
@@ -48,8 +54,11 @@ internal sealed class UnixSocketFile(string path)
             File.SetUnixFileMode(path, mode);
     }
 
+    /// <summary>Only once: after that the path may belong to the next server.</summary>
     public void Remove()
     {
+        if (Interlocked.Exchange(ref _removed, 1) == 1)
+            return;
         try
         {
             File.Delete(path);
