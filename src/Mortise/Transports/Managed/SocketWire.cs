@@ -61,6 +61,8 @@ internal sealed class SocketWire : Wire
         }
 
         _socket.Dispose();
+        // A pending wait finishes it later; without this every connection would leave a finalizer behind.
+        _readable.Dispose();
     }
 
     private static int Taken(int sent, SocketError error) => error switch

@@ -17,7 +17,6 @@ internal sealed class WireConnection : Connection
     private readonly Lock _closeGate = new();
     private Task? _closing;
     private int _endingReason = -1;
-    private int _released;
 
     public WireConnection(Wire wire, Endpoint local, Endpoint remote, TimeProvider? time = null, BlockPool? pool = null)
         : base(local, remote, time ?? TimeProvider.System)
@@ -42,6 +41,7 @@ internal sealed class WireConnection : Connection
     public override async ValueTask SendAsync(ReadOnlySequence<byte> bytes,
         CancellationToken cancellationToken = default)
     {
+        cancellationToken.ThrowIfCancellationRequested();
         if (bytes.IsSingleSegment)
         {
             await _writer.WriteAsync(bytes.First, cancellationToken).ConfigureAwait(false);
@@ -98,12 +98,21 @@ internal sealed class WireConnection : Connection
             // The peer or an abort ended it first; TryEnd below keeps that first reason.
         }
 
-        reason = _endingReason >= 0 ? (CloseReason)_endingReason
-            : reason == Mortise.CloseReason.Local && _reader.PeerFinished ? Mortise.CloseReason.Eof
-            : reason;
-        if (TryEnd(reason))
+        if (TryEnd(Explained(reason)))
             Release(reset: false);
     }
+
+    /// <summary>
+    /// Whoever ended the input is why a handler left, and why a frame was cut off; a fault of the handler or of the
+    /// peer's bytes stands for itself.
+    /// </summary>
+    private CloseReason Explained(CloseReason reason) => reason switch
+    {
+        Mortise.CloseReason.Local or Mortise.CloseReason.UnexpectedEof when _endingReason >= 0 =>
+            (CloseReason)_endingReason,
+        Mortise.CloseReason.Local when _reader.PeerFinished => Mortise.CloseReason.Eof,
+        _ => reason,
+    };
 
     /// <summary>Records a failure of the wire, ends the connection, and gives the exception to throw.</summary>
     internal ConnectionException Fail(string operation, Exception error)
@@ -130,13 +139,12 @@ internal sealed class WireConnection : Connection
 
     private async Task DiscardInputAsync(TimeSpan linger)
     {
-        var scrap = ArrayPool<byte>.Shared.Rent(DiscardBytes);
         var start = Time.GetTimestamp();
         try
         {
             for (long discarded = 0; !_reader.PeerFinished && discarded < DiscardedBytesMax;)
             {
-                var received = _wire.TryReceive(scrap);
+                var received = DiscardSome();
                 var left = linger - Time.GetElapsedTime(start);
                 if (received == 0 || received < 0 && left <= TimeSpan.Zero)
                     return;
@@ -150,16 +158,18 @@ internal sealed class WireConnection : Connection
         {
             // The peer keeps its side open; it had its time.
         }
-        finally
-        {
-            ArrayPool<byte>.Shared.Return(scrap);
-        }
     }
 
+    /// <summary>On the stack: thousands of connections may linger at once, and none needs a buffer to wait.</summary>
+    private int DiscardSome()
+    {
+        Span<byte> scrap = stackalloc byte[DiscardBytes];
+        return _wire.TryReceive(scrap);
+    }
+
+    /// <summary>Only for the caller to whom <see cref="Connection.TryEnd"/> said true, so it runs once.</summary>
     private void Release(bool reset, Exception? fault = null)
     {
-        if (Interlocked.Exchange(ref _released, 1) == 1)
-            return;
         _writer.Break(fault ?? EndedError("send"));
         _wire.Close(reset);
         _wire.WakeReader();

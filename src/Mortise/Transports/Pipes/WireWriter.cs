@@ -70,11 +70,11 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
 
     /// <summary>
     /// Completes when the kernel has taken all bytes written before the call. Cancelling stops the wait, not the
-    /// sending: bytes that were written stay in order and leave whole.
+    /// sending: bytes that were written leave whole and in order, also when the token was cancelled before the call,
+    /// because nobody else may ever flush them.
     /// </summary>
     public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default)
     {
-        cancellationToken.ThrowIfCancellationRequested();
         Block? batch;
         lock (Gate)
         {
@@ -98,12 +98,11 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
         CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
+        bool borrow;
         lock (Gate)
         {
             ThrowIfUnusable();
-            if (source.IsEmpty)
-                return FlushAsync(cancellationToken);
-            var borrow = !_sending && _queued == 0 && MayBorrow(cancellationToken);
+            borrow = source.Length > 0 && !_sending && _queued == 0 && MayBorrow(cancellationToken);
             if (borrow)
             {
                 _sending = true;
@@ -112,11 +111,11 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
             else
             {
                 Copy(source.Span);
-                return FlushAsync(cancellationToken);
             }
         }
 
-        return SendBorrowed(source);
+        // Outside the gate: nobody who only appends waits for another sender's system call.
+        return borrow ? SendBorrowed(source) : FlushAsync(cancellationToken);
     }
 
     public override void CancelPendingFlush()
@@ -146,7 +145,7 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
             if (_head is null)
                 connection.ShutdownSendNow();
             else
-                StartTurn(TakeBatch(), _nextTurn ?? new Turn(wire.Continuations));
+                StartTurn(TakeBatch(), new Turn(wire.Continuations));
         }
     }
 
@@ -351,10 +350,11 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
         return _tail = block;
     }
 
+    /// <summary>Only the sender that owns the wire counts, so plain additions do.</summary>
     private void CountSent(int sent)
     {
         connection.CountSent(sent);
-        Interlocked.Add(ref _inFlight, -sent);
+        Volatile.Write(ref _inFlight, _inFlight - sent);
     }
 
     private Exception Broken(Exception e)
