@@ -19,11 +19,11 @@ internal sealed class ConnectionServer : IDisposable
     private readonly Admission _admission;
     private readonly ConnectionWatch _watch;
     private readonly CancellationTokenSource _suspended = new();
-    private readonly TaskCompletionSource _empty = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Lock _emptyGate = new();
+    private TaskCompletionSource? _empty;
     private Task? _suspending;
     private long _atLimitLogged;
     private int _running;
-    private bool _draining;
 
     public ConnectionServer(Func<Connection, Task> handler, ServerOptions options)
     {
@@ -33,7 +33,6 @@ internal sealed class ConnectionServer : IDisposable
         _watch = new ConnectionWatch(options);
         Counters = new ServerCounters();
         Counters.Set(Metrics.ConnectionsLimit, _admission.Limit);
-        ServerGauges.Attach(Counters, _watch, _listeners);
     }
 
     public ServerCounters Counters { get; }
@@ -56,6 +55,8 @@ internal sealed class ConnectionServer : IDisposable
             ServerLog.Listening(_options.Logger, listener.Endpoint.ToString(), transport.Name);
         }
 
+        // Not before: a scrape walks the listeners.
+        ServerGauges.Attach(Counters, _watch, _listeners);
         foreach (var listener in _listeners)
             _accepting.Add(Task.Run(() => AcceptLoopAsync(listener)));
     }
@@ -73,21 +74,17 @@ internal sealed class ConnectionServer : IDisposable
     /// </summary>
     public async Task<DrainResult> DrainAsync(TimeSpan timeout, CancellationToken cancellationToken)
     {
-        Volatile.Write(ref _draining, true);
         var before = LiveCount;
         var started = _options.Time.GetTimestamp();
         foreach (var connection in _watch.Live)
             connection.EndInput(CloseReason.Drain);
-        if (LiveCount > 0)
+        try
         {
-            try
-            {
-                await _empty.Task.WaitAsync(timeout, _options.Time, cancellationToken).ConfigureAwait(false);
-            }
-            catch (Exception e) when (e is TimeoutException or OperationCanceledException)
-            {
-                // The deadline, or a second interrupt: what is left is aborted below.
-            }
+            await EmptyAsync().WaitAsync(timeout, _options.Time, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is TimeoutException or OperationCanceledException)
+        {
+            // The deadline, or a second interrupt: what is left is aborted below.
         }
 
         var aborted = 0;
@@ -106,16 +103,24 @@ internal sealed class ConnectionServer : IDisposable
     /// Handlers of aborted connections get a moment to unwind, so that the counts are final. A handler that never ends
     /// is not waited for, and this moment is real time under any clock.
     /// </summary>
-    private async Task LeaveAsync()
+    private async Task LeaveAsync() => await EmptyAsync().WaitAsync(LeaveTimeout)
+        .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+
+    /// <summary>Ends with the last connection; each drain has its own, so that a second one waits too.</summary>
+    private Task EmptyAsync()
     {
-        if (LiveCount > 0)
-            await Task.WhenAny(_empty.Task, Task.Delay(LeaveTimeout)).ConfigureAwait(false);
+        lock (_emptyGate)
+        {
+            if (LiveCount == 0)
+                return Task.CompletedTask;
+            _empty ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            return _empty.Task;
+        }
     }
 
     /// <summary>Ends everything at once.</summary>
     public async ValueTask DisposeAsync()
     {
-        Volatile.Write(ref _draining, true);
         foreach (var connection in _watch.Live)
             connection.Abort(CloseReason.Drain);
         await LeaveAsync().ConfigureAwait(false);
@@ -197,7 +202,7 @@ internal sealed class ConnectionServer : IDisposable
         // Bounded by the accept queue: nobody can enter it faster than this empties it for longer than a moment.
         for (var taken = 0; taken <= listener.Backlog && _admission.TryClaimDescriptor(); taken++)
         {
-            if (_admission.IsFull || !listener.TryAccept(out var connection))
+            if (_admission.IsFull || TakeOne(listener) is not { } connection)
             {
                 _admission.ReleaseDescriptor();
                 return;
@@ -209,6 +214,20 @@ internal sealed class ConnectionServer : IDisposable
                 Start(connection, listener.Endpoint.ToString());
             else
                 TurnAway(connection, CloseReason.Drain);
+        }
+    }
+
+    /// <summary>The next that waits, or null; an error here must not keep the listeners from being closed.</summary>
+    private Connection? TakeOne(Listener listener)
+    {
+        try
+        {
+            return listener.TryAccept(out var connection) ? connection : null;
+        }
+        catch (MortiseException)
+        {
+            Counters.Rejected(RejectReason.AcceptError);
+            return null;
         }
     }
 
@@ -319,11 +338,15 @@ internal sealed class ConnectionServer : IDisposable
 
     private void Count(Connection connection)
     {
-        _watch.Remove(connection);
+        lock (Counters.Moving)
+        {
+            _watch.Remove(connection);
+            Counters.Add(Metrics.BytesReceived, connection.BytesReceived);
+            Counters.Add(Metrics.BytesSent, connection.BytesSent);
+            Counters.Add(Metrics.FramesReceived, connection.FramesReceived);
+        }
+
         var reason = connection.CloseReason ?? CloseReason.Local;
-        Counters.Add(Metrics.BytesReceived, connection.BytesReceived);
-        Counters.Add(Metrics.BytesSent, connection.BytesSent);
-        Counters.Add(Metrics.FramesReceived, connection.FramesReceived);
         Counters.Closed(reason);
         ServerLog.Closed(_options.Logger, Name(connection), reason.Name(), connection.BytesReceived,
             connection.BytesSent);
@@ -336,8 +359,13 @@ internal sealed class ConnectionServer : IDisposable
         _admission.Leave(connection.RemoteEndpoint);
         _admission.ReleaseDescriptor();
         _admission.ReleasePlace();
-        if (left == 0 && Volatile.Read(ref _draining))
-            _empty.TrySetResult();
+        if (left > 0)
+            return;
+        lock (_emptyGate)
+        {
+            _empty?.SetResult();
+            _empty = null;
+        }
     }
 
     /// <summary>At most one line a second: a full server has other things to do than to say so.</summary>

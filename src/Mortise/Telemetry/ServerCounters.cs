@@ -4,7 +4,7 @@ using System.Diagnostics;
 namespace Mortise.Telemetry;
 
 /// <summary>
-/// What one server counts. Safe from any thread, without locks. Bytes and frames, which change most, are counted by
+/// What one server counts. Safe from any thread. Bytes and frames, which change most, are counted by
 /// each connection alone and read through <see cref="Probe"/>. Live servers are summed by <see cref="MortiseMeter"/>;
 /// disposing takes this one out and keeps what it counted.
 /// </summary>
@@ -14,6 +14,12 @@ internal sealed class ServerCounters : IDisposable
     private readonly ConcurrentDictionary<Metric, Func<long>> _probes = new();
 
     public ServerCounters() => MortiseMeter.Register(this);
+
+    /// <summary>
+    /// Held while what a connection has counted moves here, and while a snapshot is taken: one that saw it in neither
+    /// place, or in both, would make a counter fall, which Prometheus reads as a restart.
+    /// </summary>
+    public Lock Moving { get; } = new();
 
     /// <summary>Connections open now.</summary>
     public long ConnectionsCurrent => Volatile.Read(ref _cells[Metrics.ConnectionsCurrent.FirstCell]);
@@ -57,10 +63,14 @@ internal sealed class ServerCounters : IDisposable
     public CounterSnapshot Snapshot()
     {
         var copy = new long[_cells.Length];
-        for (var i = 0; i < copy.Length; i++)
-            copy[i] = Volatile.Read(ref _cells[i]);
-        foreach (var (metric, read) in _probes)
-            copy[metric.FirstCell] += read();
+        lock (Moving)
+        {
+            for (var i = 0; i < copy.Length; i++)
+                copy[i] = Volatile.Read(ref _cells[i]);
+            foreach (var (metric, read) in _probes)
+                copy[metric.FirstCell] += read();
+        }
+
         return new(copy);
     }
 
