@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.IO.Pipelines;
+using System.Runtime.CompilerServices;
 
 namespace Mortise.Sessions;
 
@@ -30,6 +31,7 @@ internal sealed class MessageReader<T>(Connection connection, Codec<T> codec)
     }
 
     /// <summary>Gives back what was consumed and waits for more bytes; false at the end of the stream.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))] // once per read, and idle ones stay
     public async ValueTask<bool> FillAsync(CancellationToken cancellationToken)
     {
         if (_ended)

@@ -58,8 +58,11 @@ public sealed class Session<T> : IAsyncDisposable
     /// <exception cref="ConnectionException">The connection is over; it carries the <see
     /// cref="CloseReason"/>.</exception>
     /// <exception cref="FrameException">The framing rule cannot carry this message; nothing was sent.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled. Before the call: nothing was sent. Later:
+    /// only the wait ended, and the message still leaves.</exception>
     public ValueTask SendAsync(T message, CancellationToken cancellationToken = default)
     {
+        cancellationToken.ThrowIfCancellationRequested();
         Write(message);
         return _batching && Connection.BytesQueued < BatchBytesMax ? default : FlushAsync(cancellationToken);
     }
@@ -68,6 +71,7 @@ public sealed class Session<T> : IAsyncDisposable
     /// Queues one message without waiting; false when the connection is over or the peer reads so slowly that
     /// <see cref="QueueBytesMax"/> bytes wait already.
     /// </summary>
+    /// <exception cref="FrameException">The framing rule cannot carry this message; nothing was queued.</exception>
     public bool TrySend(T message)
     {
         if (CloseReason is not null || Connection.BytesQueued >= QueueBytesMax)
@@ -143,12 +147,17 @@ public sealed class Session<T> : IAsyncDisposable
                         await LeaveBatchAsync(handling).ConfigureAwait(false);
                 }
             }
-            finally
+            catch
             {
+                // The replies before the fault leave, but a failure to send them must not hide the fault.
                 _batching = false;
-                if (CloseReason is null)
-                    await FlushAsync(default).ConfigureAwait(false);
+                await FlushQuietlyAsync().ConfigureAwait(false);
+                throw;
             }
+
+            _batching = false;
+            if (CloseReason is null)
+                await FlushAsync(default).ConfigureAwait(false);
         }
     }
 
@@ -192,7 +201,7 @@ public sealed class Session<T> : IAsyncDisposable
         {
             await FlushAsync(default).ConfigureAwait(false);
         }
-        catch (Exception e) when (e is ConnectionException or InvalidOperationException)
+        catch (ConnectionException)
         {
             // The connection ended; whoever reads or sends next is told why.
         }
