@@ -135,17 +135,28 @@ public abstract partial class Connection
     /// What the kernel knows of this TCP connection (TCP_INFO, <c>tcp(7)</c>), without any privilege.
     /// </summary>
     /// <exception cref="UnsupportedException">Not TCP, or not Linux.</exception>
+    /// <exception cref="ConnectionException">The connection is over.</exception>
     public TcpInfo GetTcpInfo() => TcpInfo.Read(TcpSocket("read TCP_INFO"), RemoteEndpoint.ToString());
 
     /// <summary>Who is at the other end of a Unix socket (SO_PEERCRED, <c>unix(7)</c>).</summary>
     /// <exception cref="UnsupportedException">Not a Unix socket, or not Linux.</exception>
-    public PeerCredentials GetPeerCredentials() => PeerCredentials.Read(Socket, RemoteEndpoint.ToString());
+    /// <exception cref="ConnectionException">The connection is over.</exception>
+    public PeerCredentials GetPeerCredentials()
+    {
+        ThrowIfEnded("read SO_PEERCRED");
+        return PeerCredentials.Read(Socket, RemoteEndpoint.ToString());
+    }
 
     /// <summary>The kernel's buffers in force, in bytes; Linux shows double of what was asked.</summary>
     /// <exception cref="UnsupportedException">There is no kernel socket underneath.</exception>
-    public (int SendBytes, int ReceiveBytes) GetSocketBuffers() => Socket is { } socket
-        ? (socket.SendBufferSize, socket.ReceiveBufferSize)
-        : throw new UnsupportedException("getsockopt", RemoteEndpoint.ToString(), "no kernel socket is underneath");
+    /// <exception cref="ConnectionException">The connection is over.</exception>
+    public (int SendBytes, int ReceiveBytes) GetSocketBuffers()
+    {
+        ThrowIfEnded("getsockopt");
+        return Socket is { } socket
+            ? (socket.SendBufferSize, socket.ReceiveBufferSize)
+            : throw new UnsupportedException("getsockopt", RemoteEndpoint.ToString(), "no kernel socket is underneath");
+    }
 
     private Socket TcpSocket(string operation)
     {

@@ -26,6 +26,9 @@ internal sealed class ManagedTransport : Transport
         try
         {
             SocketTuning.PrepareListener(socket, options, endpoint.IsWildcard);
+            // What is meant for connections, too: a value that the kernel refuses must fail here, once, not end every
+            // newcomer in silence.
+            SocketTuning.TuneConnected(socket, options);
             socket.Bind(address);
             if (file is not null && options.UnixFileMode is { } mode)
                 file.SetMode(mode);
