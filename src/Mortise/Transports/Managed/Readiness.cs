@@ -50,8 +50,8 @@ internal sealed class Readiness(Socket socket)
         Volatile.Write(ref _wakeRequested, 1);
         if (Interlocked.CompareExchange(ref _state, Armed, Waiting) != Waiting)
             return;
-        // An exchange, not a write: who wakes at the same moment and finds nobody waiting is served by this wake, and the
-        // reader must see what it wrote before.
+        // An exchange, not a write: who wakes at the same moment and finds nobody waiting is served by this wake, and
+        // the reader must see what it wrote before.
         Interlocked.Exchange(ref _wakeRequested, 0);
         // Not on this stack: who aborts, cancels or looks after timeouts must not run the reader's handler.
         ThreadPool.UnsafeQueueUserWorkItem(static r => r._core.SetResult(true), this, preferLocal: false);
