@@ -24,6 +24,7 @@ internal sealed class ConnectionServer : IDisposable
     private Task? _suspending;
     private long _atLimitLogged;
     private int _running;
+    private volatile bool _draining;
 
     public ConnectionServer(Func<Connection, Task> handler, ServerOptions options)
     {
@@ -74,6 +75,7 @@ internal sealed class ConnectionServer : IDisposable
     /// </summary>
     public async Task<DrainResult> DrainAsync(TimeSpan timeout, CancellationToken cancellationToken)
     {
+        _draining = true;
         var before = LiveCount;
         var started = _options.Time.GetTimestamp();
         foreach (var connection in _watch.Live)
@@ -121,6 +123,7 @@ internal sealed class ConnectionServer : IDisposable
     /// <summary>Ends everything at once.</summary>
     public async ValueTask DisposeAsync()
     {
+        _draining = true;
         foreach (var connection in _watch.Live)
             connection.Abort(CloseReason.Drain);
         await LeaveAsync().ConfigureAwait(false);
@@ -304,7 +307,7 @@ internal sealed class ConnectionServer : IDisposable
         {
             reason = e.CloseReason;
             // Draining ends the input under a peer that has done nothing wrong.
-            var hint = reason == CloseReason.UnexpectedEof && Volatile.Read(ref _draining)
+            var hint = reason == CloseReason.UnexpectedEof && _draining
                 ? "this server stopped before the rest came" : e.Hint;
             ServerLog.FrameError(_options.Logger, Name(connection), connection.RemoteEndpoint.Authority, e.Symbol,
                 hint is null ? e.Reason : $"{e.Reason}: {hint}");
