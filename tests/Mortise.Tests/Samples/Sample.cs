@@ -20,6 +20,9 @@ internal static partial class Sample
 
     public static string Folder { get; } = Path.Combine(Repository.Root, "samples");
 
+    public static string Configuration { get; } =
+        typeof(Sample).Assembly.GetCustomAttribute<AssemblyConfigurationAttribute>()!.Configuration;
+
     public static string TextOf(string name) => File.ReadAllText(Path.Combine(Folder, name + ".cs"));
 
     /// <summary>Starts <c>samples/NAME.cs ARGS</c>.</summary>
@@ -76,9 +79,8 @@ internal static partial class Sample
         try
         {
             // The library was built together with these tests; building it again would write what they have loaded.
-            var configuration = typeof(Sample).Assembly.GetCustomAttribute<AssemblyConfigurationAttribute>()!;
             using var build = Process.Start(new ProcessStartInfo("dotnet", ["build", file, "--no-dependencies",
-                "-c", configuration.Configuration, "-v:minimal", "-nologo", "-tl:off"])
+                "-c", Configuration, "-v:minimal", "-nologo", "-tl:off"])
             {
                 RedirectStandardOutput = true,
                 WorkingDirectory = Repository.Root,

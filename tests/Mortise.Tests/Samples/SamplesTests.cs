@@ -87,6 +87,18 @@ public sealed partial class SamplesTests
     }
 
     [Fact]
+    public async Task One_command_runs_a_program()
+    {
+        await Sample.PrepareAsync("client");   // with --no-build below: tests must not write what they have loaded
+        var (server, at) = await MortiseProcess.ServeAsync("echo", ":0", "--frame", "line");
+        await using var _ = server;
+        var run = await MortiseProcess.RunShellAsync(
+            $"echo hi | dotnet run --no-build -c {Sample.Configuration} --file client.cs {at}", Sample.Folder);
+        Assert.Equal((0, "hi"), (run.ExitCode, run.Output));
+        Row.Observed("Z39", "dotnet run client.cs is all: no headers, no -l flags; N13 compiles the same for Windows");
+    }
+
+    [Fact]
     public async Task Rpc_adds_in_another_process()
     {
         var (server, at) = await Sample.ServeAsync("rpc", "serve");

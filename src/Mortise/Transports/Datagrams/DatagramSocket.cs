@@ -12,7 +12,7 @@ public sealed class DatagramSocket : IDisposable
     public const int UdpBytesMax = 65_507;
 
     private const int UdpOverV6BytesMax = 65_527; // an IPv6 header does not count its own 40 bytes
-    private const int Edestaddrreq = 89;
+    private const int Edestaddrreq = 89, Eafnosupport = 97;
 
     private readonly Socket _socket;
     private readonly EndpointKind _kind;
@@ -27,6 +27,10 @@ public sealed class DatagramSocket : IDisposable
     }
 
     private bool IsV6 => _socket.AddressFamily == AddressFamily.InterNetworkV6;
+
+    /// <summary>The kernel would say ENETUNREACH for some of these, which sends people to their routes.</summary>
+    private bool IsForeign(Endpoint to) => _kind == EndpointKind.Udp && to.Address is { } address
+        && address.AddressFamily != _socket.AddressFamily && !(IsV6 && _socket.DualMode);
 
     private string Limit => _kind == EndpointKind.Udp
         ? $"and one datagram carries at most {(IsV6 ? UdpOverV6BytesMax : UdpBytesMax)}"
@@ -93,6 +97,9 @@ public sealed class DatagramSocket : IDisposable
     {
         try
         {
+            if (_peer is null && IsForeign(to))
+                throw Failures.Transfer("send", to.ToString(), Eafnosupport,
+                    $"the socket is bound to {LocalEndpoint}, the other family; bind udp://*:PORT for both");
             if (_peer is not null)
                 await _socket.SendAsync(datagram, cancellationToken).ConfigureAwait(false);
             else
