@@ -100,6 +100,8 @@ public sealed class AddrTests
         var listed = run.Output.Split('\n').SkipWhile(l => l != "reachable as").Skip(1).Select(l => l.Trim()).ToArray();
         var own = await new Resolver().ReachableAsync(wildcard);
         Assert.Equal(own.Select(o => o.ToString()), listed.Select(l => l.Split(' ')[0]));
+        if (wildcard != "tcp://*:80")
+            Assert.All(listed, l => Assert.Equal(wildcard.Contains('['), l.Contains('[')));
         Assert.Equal(own.Count(o => IPAddress.IsLoopback(o.Address!)),
             listed.Count(l => l.EndsWith("(this machine only)", StringComparison.Ordinal)));
         Row.Observed("C10", $"{wildcard} is reachable as {string.Join(", ", listed)}");

@@ -65,6 +65,13 @@ public sealed class ExplainTests
         var told = asked.Select(a => lines.Single(l => l.Contains(a + " ", StringComparison.Ordinal))).ToArray();
         Assert.All(told, l => Assert.Matches(@"^(ok|–) +\S+ +\S.+$", l));
         Row.Observed("A12", string.Join("; ", told));
+        var json = await MortiseProcess.RunAsync(["doctor", "--json"]);
+        var sockets = json.Output.Split('\n').Select(l => JsonDocument.Parse(l).RootElement)
+            .Where(e => e.GetProperty("ev").GetString() == "socket")
+            .ToDictionary(e => e.GetProperty("name").GetString()!,
+                e => e.GetProperty("supported").GetBoolean());
+        Assert.True(sockets["inet,stream,tcp"]);
+        Assert.Equal(told[0].StartsWith("ok", StringComparison.Ordinal), sockets[asked[0]]);
     }
 
     [Fact]
