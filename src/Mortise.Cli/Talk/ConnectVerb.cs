@@ -7,8 +7,10 @@ internal static class ConnectVerb
 {
     public static Command Build()
     {
-        var to = new Argument<string>("ENDPOINT") { Description = "tcp://host:port, :port (this machine), unix:/path, unix:@name" };
-        var explain = new Option<bool>("--explain") { Description = "on failure also what the kernel did" };
+        var to = new Argument<string>("ENDPOINT")
+        {
+            Description = "tcp://host:port, :port (this machine), unix:/path, unix:@name",
+        };
         var talk = new TalkOptions();
         var dial = new Dial();
         var command = new Command("connect", """
@@ -19,19 +21,19 @@ internal static class ConnectVerb
               mortise connect :10000 --send 'hi {n}\n' --every 1s --count 3
               mortise connect :9003 --retry 10            # started before the server
               mortise connect :7007 --send ping --expect pong --timeout 2s
-            """) { to, explain };
+            """) { to };
         talk.AddTo(command);
         dial.AddTo(command);
-        command.SetAction((parsed, cancellationToken) => RunAsync(parsed, Endpoint.Parse(parsed.GetValue(to)!),
-            parsed.GetValue(explain), talk, dial, cancellationToken));
+        command.SetAction((parsed, cancellationToken) => RunAsync(parsed, Endpoint.Parse(parsed.GetValue(to)!), talk,
+            dial, talk.OutgoingOf(parsed), cancellationToken));
         return command;
     }
 
-    private static async Task<int> RunAsync(ParseResult parsed, Endpoint endpoint, bool explain, TalkOptions talk,
-        Dial dial, CancellationToken cancellationToken)
+    /// <summary>Connects and talks; send uses it too, where its endpoint is a stream.</summary>
+    public static async Task<int> RunAsync(ParseResult parsed, Endpoint endpoint, TalkOptions talk, Dial dial,
+        Outgoing outgoing, CancellationToken cancellationToken)
     {
         var plan = talk.PlanOf(parsed) with { ResetAtEnd = dial.Linger(parsed) == 0 };
-        var outgoing = talk.OutgoingOf(parsed);
         Connection connection;
         try
         {
@@ -43,7 +45,7 @@ internal static class ConnectVerb
         }
         catch (ConnectException e) when (!talk.IsJson(parsed))
         {
-            DialReport.Failed(endpoint, e, explain);
+            DialReport.Failed(endpoint, e, dial.Explain(parsed));
             return ExitCodes.Of(e);
         }
 
@@ -55,7 +57,7 @@ internal static class ConnectVerb
     public static async Task<int> TalkAsync(ParseResult parsed, TalkOptions talk, Connection connection,
         Outgoing outgoing, ExchangePlan plan, CancellationToken cancellationToken)
     {
-        var output = talk.OutputOf(parsed, connection.Id);
+        var output = talk.OutputOf(parsed, plan, connection.Id);
         try
         {
             await new Exchange(connection, outgoing, output, plan).RunAsync(cancellationToken);
@@ -77,10 +79,6 @@ internal static class ConnectVerb
                 Console.Error.WriteLine(DialReport.Closed(connection));
         }
 
-        if (!output.Unmet)
-            return 0;
-        Console.Error.WriteLine($"expect: {connection.RemoteEndpoint.Authority} sent nothing that matches "
-            + parsed.GetValue(talk.Expect));
-        return 1;
+        return talk.ExitOf(parsed, output, connection.RemoteEndpoint);
     }
 }

@@ -37,24 +37,40 @@ internal sealed class Dial
         HelpName = "SECONDS",
     };
 
+    private readonly Option<bool> _explain = new("--explain") { Description = "on failure also what the kernel did" };
     private readonly Option<string?> _proxy = new("--proxy") { Description = "not in this version", Hidden = true };
 
     public void AddTo(Command command)
     {
-        Option[] all = [_retry, _retryDelay, _bind, _interface, _linger, _proxy];
+        Option[] all = [_retry, _retryDelay, _bind, _interface, _linger, _explain, _proxy];
         foreach (var option in all)
             command.Add(option);
     }
 
     public int? Linger(ParseResult parsed) => parsed.GetValue(_linger);
 
+    public bool Explain(ParseResult parsed) => parsed.GetValue(_explain);
+
+    /// <summary>A datagram socket that talks to this peer only.</summary>
+    /// <exception cref="ConnectException">There is no way there, or no socket at the Unix path.</exception>
+    public async Task<DatagramSocket> AimAsync(ParseResult parsed, Endpoint endpoint,
+        CancellationToken cancellationToken)
+    {
+        RefuseProxy(parsed);
+        if (parsed.GetValue(_interface) is { } name)
+            throw new UnsupportedException("send", endpoint.ToString(),
+                $"a datagram is not tied to an interface ({name}) in this version", "give --bind its address");
+        if (!endpoint.IsUnix && endpoint.Address is null)
+            endpoint = endpoint.WithAddress(
+                (await new Resolver().ResolveAsync(endpoint.Host, cancellationToken)).Addresses[0]);
+        return DatagramSocket.Connect(endpoint, Bind(parsed));
+    }
+
     /// <exception cref="ConnectException">Nobody accepted.</exception>
     public async Task<(Connection Connection, TimeSpan Took)> ConnectAsync(ParseResult parsed, Endpoint endpoint,
         TimeSpan? timeout, CancellationToken cancellationToken)
     {
-        if (parsed.GetValue(_proxy) is { } proxy)
-            throw new UnsupportedException("connect", proxy, "this version connects without a proxy",
-                "start the proxy's own tunnel and connect to its local end");
+        RefuseProxy(parsed);
         if (!endpoint.IsStream)
             throw new UnsupportedException("connect", endpoint.ToString(), "datagrams have no connection",
                 $"mortise send {endpoint} TEXT");
@@ -71,11 +87,21 @@ internal sealed class Dial
             };
             if (timeout is { } longest)
                 options.ConnectTimeout = longest;
-            options.Transport.Bind = parsed.GetValue(_bind) is { } bind ? Endpoint.Parse(bind) : null;
+            options.Transport.Bind = Bind(parsed);
             options.Transport.Interface = parsed.GetValue(_interface);
             options.Transport.LingerSeconds = Linger(parsed);
         }, cancellationToken);
         return (connection, Stopwatch.GetElapsedTime(since));
+    }
+
+    private Endpoint? Bind(ParseResult parsed) =>
+        parsed.GetValue(_bind) is { } local ? Endpoint.Parse(local) : null;
+
+    private void RefuseProxy(ParseResult parsed)
+    {
+        if (parsed.GetValue(_proxy) is { } proxy)
+            throw new UnsupportedException("connect", proxy, "this version connects without a proxy",
+                "start the proxy's own tunnel and connect to its local end");
     }
 
     private static Backoff ReadBackoff(string text)

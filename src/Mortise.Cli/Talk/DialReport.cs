@@ -68,7 +68,8 @@ internal static class DialReport
         _ => "no connection was begun",
     };
 
-    private static int SynsWithin(TimeSpan elapsed) => Math.Min(1 + SynRetries(), (int)Math.Log2(elapsed.TotalSeconds + 1) + 1);
+    private static int SynsWithin(TimeSpan elapsed) =>
+        Math.Min(1 + SynRetries(), (int)Math.Log2(elapsed.TotalSeconds + 1) + 1);
 
     private static int SynRetries()
     {

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Text.RegularExpressions;
 
 namespace Mortise.Cli.Talk;
 
@@ -13,6 +14,9 @@ internal sealed record ExchangePlan
 
     /// <summary>Close with a reset as soon as our input ended.</summary>
     public bool ResetAtEnd { get; init; }
+
+    /// <summary>What the peer has to say; null is anything.</summary>
+    public Regex? Expected { get; init; }
 
     /// <summary>The longest silence both ways; null is none while our input lasts, and 30 s after it.</summary>
     public TimeSpan? Timeout { get; init; }
@@ -31,9 +35,11 @@ internal sealed class Exchange(Connection connection, Outgoing outgoing, PeerOut
     /// </summary>
     private static readonly TimeSpan LastWords = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan FlushTime = TimeSpan.FromSeconds(5);
+    private const int FlowGapMs = 100;
 
     private long _movedAt = Environment.TickCount64;
     private volatile bool _inputEnded;
+    private volatile bool _inFlight;
 
     /// <exception cref="ConnectionException">The peer reset the connection.</exception>
     /// <exception cref="FrameException">Bytes broke the framing rule, or the stream ended inside a frame.</exception>
@@ -53,7 +59,14 @@ internal sealed class Exchange(Connection connection, Outgoing outgoing, PeerOut
                 await Task.WhenAny(receiving, Task.Delay(LastWords, cancellationToken));
             if (receiving.IsFaulted)
                 await receiving;
+            if (first == receiving)
+                await SendRestAsync(sending, quiet);
             await first;
+        }
+        catch (Exception e)
+        {
+            await CloseAsync(ReasonOf(e));
+            throw;
         }
         finally
         {
@@ -63,11 +76,34 @@ internal sealed class Exchange(Connection connection, Outgoing outgoing, PeerOut
         if (plan.ResetAtEnd)
             connection.Abort();
         else
-            await connection.CloseAsync(receiving.IsCompletedSuccessfully ? CloseReason.Eof : CloseReason.Local,
-                FlushTime, linger: TimeSpan.Zero);
+            await CloseAsync(receiving.IsCompletedSuccessfully ? CloseReason.Eof : CloseReason.Local);
         if (receiving.IsCompletedSuccessfully)
-            output.Ended();
+            await output.EndedAsync();
     }
+
+    /// <summary>
+    /// After the peer's FIN our input goes on as long as it flows: the peer may still read (a half-close), and where it
+    /// does not, its reset says that bytes were lost. Input that only might come is not waited for.
+    /// </summary>
+    private async Task SendRestAsync(Task sending, Task quiet)
+    {
+        while (!sending.IsCompleted && !quiet.IsCompleted
+            && (_inFlight || Environment.TickCount64 - Interlocked.Read(ref _movedAt) < FlowGapMs))
+            await Task.WhenAny(sending, quiet, Task.Delay(FlowGapMs / 5));
+        if (sending.IsFaulted)
+            await sending;
+        if (quiet.IsCompleted)
+            await quiet;
+    }
+
+    private ValueTask CloseAsync(CloseReason reason) => connection.CloseAsync(reason, FlushTime, TimeSpan.Zero);
+
+    private static CloseReason ReasonOf(Exception failure) => failure switch
+    {
+        FrameException e => e.CloseReason,
+        TimedOutException => CloseReason.Idle,
+        _ => CloseReason.Local,
+    };
 
     /// <summary>Ends only when the task fails; success is no reason to stop.</summary>
     private static async Task FailureOf(Task task)
@@ -80,6 +116,7 @@ internal sealed class Exchange(Connection connection, Outgoing outgoing, PeerOut
     {
         await foreach (var piece in outgoing.PiecesAsync(cancellationToken))
         {
+            _inFlight = true;
             if (plan.Framing is null)
                 await connection.SendAsync(piece, cancellationToken);
             else
@@ -88,8 +125,10 @@ internal sealed class Exchange(Connection connection, Outgoing outgoing, PeerOut
                 await connection.Output.FlushAsync(cancellationToken);
             }
 
-            output.Sent(piece.Span, whole: plan.Framing is not null);
+            if (!piece.IsEmpty || plan.Framing is not null)
+                output.Sent(piece.Span, whole: plan.Framing is not null);
             Moved();
+            _inFlight = false;
         }
 
         if (plan.HalfClose && !plan.ResetAtEnd)
@@ -109,8 +148,7 @@ internal sealed class Exchange(Connection connection, Outgoing outgoing, PeerOut
                 Moved();
             if (plan.Framing is { } rule)
             {
-                while (rule.TryRead(ref rest, ref scan, out var frame)
-                    || result.IsCompleted && rule.TryReadLast(ref rest, ref scan, out frame))
+                while (TryTake(rule, ref rest, ref scan, result.IsCompleted, out var frame))
                     await output.ReceivedAsync(frame, whole: true);
             }
             else
@@ -122,6 +160,23 @@ internal sealed class Exchange(Connection connection, Outgoing outgoing, PeerOut
             connection.Input.AdvanceTo(rest.Start, rest.End);
             if (result.IsCompleted)
                 return;
+        }
+    }
+
+    /// <summary>
+    /// The next whole frame; a framing rule knows no peers, so its error is told whose bytes they were.
+    /// </summary>
+    private bool TryTake(Framing rule, ref ReadOnlySequence<byte> rest, ref FrameScan scan, bool ended,
+        out ReadOnlySequence<byte> frame)
+    {
+        try
+        {
+            return rule.TryRead(ref rest, ref scan, out frame)
+                || ended && rule.TryReadLast(ref rest, ref scan, out frame);
+        }
+        catch (FrameException e)
+        {
+            throw new FrameException(e.CloseReason, e.Reason, e.Hint, connection.RemoteEndpoint.ToString());
         }
     }
 

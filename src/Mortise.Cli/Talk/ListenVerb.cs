@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Mortise.Cli.Serve;
 
 namespace Mortise.Cli.Talk;
 
@@ -7,11 +8,12 @@ internal static class ListenVerb
 {
     private static readonly Argument<string> At = new("ENDPOINT")
     {
-        Description = ":9003 (this machine only), tcp://*:9003 (all addresses), port 0 (the kernel picks), unix:, udp://",
+        Description = ":9003 (this machine only), tcp://*:9003 (all addresses), port 0 (the kernel picks), "
+            + "unix:, udp://",
     };
 
     private static readonly Option<bool> Keep = new("--keep", "-k") { Description = "take connections until stopped" };
-    private static readonly Option<string?> ReadyFile = new("--ready-file")
+    private static readonly Option<string?> Ready = new("--ready-file")
     {
         Description = "write the endpoint, with its real port, to this file once it listens",
         HelpName = "FILE",
@@ -33,7 +35,7 @@ internal static class ListenVerb
               mortise listen :9003
               mortise listen tcp://127.0.0.1:0 --json        # the first event names the port
               mortise listen udp://:5353 --hex
-            """) { At, Keep, ReadyFile, Backlog };
+            """) { At, Keep, Ready, Backlog };
         Talk.AddTo(command);
         command.SetAction(RunAsync);
         return command;
@@ -42,53 +44,52 @@ internal static class ListenVerb
     private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellationToken)
     {
         var endpoint = Endpoint.Parse(parsed.GetValue(At)!);
+        var (plan, outgoing) = (Talk.PlanOf(parsed), Talk.OutgoingOf(parsed));
         try
         {
             if (endpoint.Kind is EndpointKind.Udp or EndpointKind.UnixDatagram)
                 return await DatagramsAsync(parsed, endpoint, cancellationToken);
-            using var listener = SocketServer.Listen(endpoint, new TransportOptions { Backlog = parsed.GetValue(Backlog) });
-            Announce(parsed, listener.Endpoint, $" (backlog {listener.Backlog})");
+            using var listener = SocketServer.Listen(endpoint,
+                new TransportOptions { Backlog = parsed.GetValue(Backlog) });
+            using var ready = Announce(parsed, listener.Endpoint, $" (backlog {listener.Backlog})");
             foreach (var note in listener.Notes)
                 Console.Error.WriteLine(note);
-            return await ServeAsync(parsed, listener, cancellationToken);
+            return await ServeAsync(parsed, listener, plan, outgoing, cancellationToken);
         }
         catch (OperationCanceledException) when (parsed.GetValue(Keep))
         {
             return 0; // a signal is how this is meant to end
         }
-        finally
-        {
-            if (parsed.GetValue(ReadyFile) is { } file)
-                File.Delete(file);
-        }
     }
 
-    private static async Task<int> ServeAsync(ParseResult parsed, Listener listener, CancellationToken cancellationToken)
+    private static async Task<int> ServeAsync(ParseResult parsed, Listener listener, ExchangePlan plan,
+        Outgoing outgoing, CancellationToken cancellationToken)
     {
         if (!parsed.GetValue(Keep))
         {
             await using var one = await listener.AcceptAsync(cancellationToken);
             listener.Dispose();
             Accepted(parsed, one);
-            return await ConnectVerb.TalkAsync(parsed, Talk, one, Talk.OutgoingOf(parsed), Talk.PlanOf(parsed),
-                cancellationToken);
+            return await ConnectVerb.TalkAsync(parsed, Talk, one, outgoing, plan, cancellationToken);
         }
 
+        // Standard input cannot be shared out among many: only --send answers.
+        var answers = outgoing.Texts is null ? outgoing with { Texts = [] } : outgoing;
+        var unheard = new TaskCompletionSource();   // fails when nobody reads our output any more
         while (true)
         {
-            var connection = await listener.AcceptAsync(cancellationToken);
+            var accepting = listener.AcceptAsync(cancellationToken).AsTask();
+            await await Task.WhenAny(accepting, unheard.Task);
+            var connection = await accepting;
             Accepted(parsed, connection);
-            _ = KeepAsync(parsed, connection, cancellationToken);
+            _ = KeepAsync(parsed, connection, plan with { HalfClose = false }, answers, unheard, cancellationToken);
         }
     }
 
-    /// <summary>
-    /// One of many: its end is its own affair. Standard input cannot be shared out, so only --send answers.
-    /// </summary>
-    private static async Task KeepAsync(ParseResult parsed, Connection connection, CancellationToken cancellationToken)
+    /// <summary>One of many: its end is its own affair.</summary>
+    private static async Task KeepAsync(ParseResult parsed, Connection connection, ExchangePlan plan,
+        Outgoing outgoing, TaskCompletionSource unheard, CancellationToken cancellationToken)
     {
-        var outgoing = parsed.GetValue(Talk.Send) is null ? new Outgoing { Texts = [] } : Talk.OutgoingOf(parsed);
-        var plan = Talk.PlanOf(parsed) with { HalfClose = false };
         try
         {
             await using (connection)
@@ -96,7 +97,11 @@ internal static class ListenVerb
         }
         catch (MortiseException e)
         {
-            Console.Error.WriteLine($"#{connection.Id} {e.Message}");
+            Console.Error.WriteLine(TerminalText.Escape($"#{connection.Id} {e.Message}"));
+        }
+        catch (ClosedOutputException e)
+        {
+            unheard.TrySetException(e);
         }
         catch (OperationCanceledException)
         {
@@ -104,11 +109,12 @@ internal static class ListenVerb
         }
     }
 
-    private static async Task<int> DatagramsAsync(ParseResult parsed, Endpoint endpoint, CancellationToken cancellationToken)
+    private static async Task<int> DatagramsAsync(ParseResult parsed, Endpoint endpoint,
+        CancellationToken cancellationToken)
     {
         using var socket = DatagramSocket.Bind(endpoint);
-        Announce(parsed, socket.LocalEndpoint, "");
-        var output = Talk.OutputOf(parsed, 0);
+        using var ready = Announce(parsed, socket.LocalEndpoint, "");
+        var output = Talk.OutputOf(parsed, Talk.PlanOf(parsed));
         var buffer = new byte[64 * 1024];
         do
         {
@@ -124,18 +130,14 @@ internal static class ListenVerb
         return 0;
     }
 
-    private static void Announce(ParseResult parsed, Endpoint endpoint, string more)
+    private static ReadyFile Announce(ParseResult parsed, Endpoint endpoint, string more)
     {
-        if (parsed.GetValue(ReadyFile) is { } file)
-        {
-            File.WriteAllText(file + ".new", endpoint + "\n");
-            File.Move(file + ".new", file, overwrite: true);
-        }
-
+        var ready = new ReadyFile(parsed.GetValue(Ready), [endpoint]);
         if (Talk.IsJson(parsed))
             JsonLine.Write("listening", json => json.WriteString("endpoint", endpoint.Authority));
         else
             Console.Error.WriteLine($"listening {endpoint}{more}");
+        return ready;
     }
 
     private static void Accepted(ParseResult parsed, Connection connection)

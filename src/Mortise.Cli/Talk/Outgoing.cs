@@ -44,7 +44,8 @@ internal sealed record Outgoing
         for (var n = 1; ; n++)
         {
             foreach (var text in Texts!)
-                yield return TextValues.Unescape(text.Replace("{n}", n.ToString(CultureInfo.InvariantCulture)), Encoding);
+                yield return TextValues.Unescape(
+                    text.Replace("{n}", n.ToString(CultureInfo.InvariantCulture), StringComparison.Ordinal), Encoding);
             if (n >= Count)
                 yield break;
             await Task.Delay(Every, cancellationToken);
@@ -59,6 +60,8 @@ internal sealed record Outgoing
         var converter = Encoding is null ? null : new Transcoder(Encoding.UTF8, Encoding);
         for (int read; (read = await input.ReadAsync(buffer, cancellationToken)) > 0;)
             yield return converter?.Convert(buffer.AsSpan(0, read)) ?? buffer.AsMemory(0, read);
+        if (converter?.Convert(default, last: true) is { IsEmpty: false } half)
+            yield return half;
     }
 
     private async IAsyncEnumerable<ReadOnlyMemory<byte>> LinesAsync(

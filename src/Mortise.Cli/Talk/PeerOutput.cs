@@ -29,7 +29,8 @@ internal sealed class PeerOutput(OutputStyle style, Encoding? encoding, Regex? e
 
     private readonly Stream _out = StandardOutput.Open();
     private readonly Transcoder? _toUtf8 = encoding is null ? null : new Transcoder(encoding, Encoding.UTF8);
-    private readonly Transcoder _decoder = new(encoding ?? Encoding.UTF8, Encoding.UTF8);
+    private readonly Transcoder _shown = new(encoding ?? Encoding.UTF8, Encoding.UTF8);
+    private readonly Transcoder _searched = new(encoding ?? Encoding.UTF8, Encoding.UTF8);
     private readonly TaskCompletionSource _met = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly StringBuilder _remembered = new();
     private long _shownBytes;
@@ -56,9 +57,11 @@ internal sealed class PeerOutput(OutputStyle style, Encoding? encoding, Regex? e
             TalkEvents.Moved("sent", connectionId, bytes, whole);
     }
 
-    /// <summary>The peer has finished.</summary>
-    public void Ended()
+    /// <summary>The peer has finished: half a character is shown as such.</summary>
+    public async ValueTask EndedAsync()
     {
+        if (style == OutputStyle.Raw && _toUtf8?.Convert(default, last: true) is { IsEmpty: false } half)
+            await _out.WriteAsync(half);
         if (style == OutputStyle.SeedServerSays)
             Console.WriteLine("server disconnect...");
     }
@@ -81,7 +84,9 @@ internal sealed class PeerOutput(OutputStyle style, Encoding? encoding, Regex? e
                 ShowHex(bytes.Span);
                 break;
             default:
-                ShowLines(_decoder.Decode(bytes.Span));
+                var text = _shown.Decode(bytes.Span, last: whole);
+                if (text.Length > 0 || whole)
+                    ShowLines(text);
                 break;
         }
     }
@@ -123,9 +128,7 @@ internal sealed class PeerOutput(OutputStyle style, Encoding? encoding, Regex? e
     {
         if (!Unmet)
             return;
-        _remembered.Append(style is OutputStyle.Raw or OutputStyle.Hex or OutputStyle.Json
-            ? _decoder.Decode(bytes)
-            : (encoding ?? Encoding.UTF8).GetString(bytes));
+        _remembered.Append(_searched.Decode(bytes));
         if (_remembered.Length > RememberedChars)
             _remembered.Remove(0, _remembered.Length - RememberedChars);
         if (expected!.IsMatch(_remembered.ToString()))

@@ -7,7 +7,11 @@ internal static class PlayVerb
 {
     public static Command Build()
     {
-        var at = new Argument<string>("ENDPOINT") { Description = "the game server", DefaultValueFactory = _ => ":9003" };
+        var at = new Argument<string>("ENDPOINT")
+        {
+            Description = "the game server",
+            DefaultValueFactory = _ => ":9003",
+        };
         var endFlag = new Option<string>("--end-flag")
         {
             Description = "the word that ends the game",
@@ -20,7 +24,7 @@ internal static class PlayVerb
         };
         var timeout = new Option<string>("--timeout")
         {
-            Description = "the longest wait for an answer",
+            Description = "the longest wait for the connection and for an answer",
             DefaultValueFactory = _ => "10s",
         };
         var command = new Command("play", "Words from stdin to the game server, its answers back: mortise play :9003")
@@ -36,9 +40,29 @@ internal static class PlayVerb
     private static async Task<int> RunAsync(Endpoint endpoint, Framing framing, string endFlag, TimeSpan timeout,
         CancellationToken cancellationToken)
     {
-        await using var session = await SocketClient.ConnectAsync(endpoint, framing.Utf8(),
-            cancellationToken: cancellationToken);
-        while (await Console.In.ReadLineAsync(cancellationToken) is { } line)
+        Session<string> session;
+        try
+        {
+            session = await SocketClient.ConnectAsync(endpoint, framing.Utf8(),
+                options => options.ConnectTimeout = timeout, cancellationToken);
+        }
+        catch (ConnectException e)
+        {
+            DialReport.Failed(endpoint, e, explain: false);
+            return ExitCodes.Of(e);
+        }
+
+        await using (session)
+            await PlayAsync(session, endFlag, timeout, cancellationToken);
+        return ExitCodes.Ok;
+    }
+
+    private static async Task PlayAsync(Session<string> session, string endFlag, TimeSpan timeout,
+        CancellationToken cancellationToken)
+    {
+        // A read of standard input cannot be cancelled: after Ctrl+C it is left behind, with the process.
+        Task<string?> ReadLineAsync() => Task.Run(Console.In.ReadLine, CancellationToken.None);
+        while (await ReadLineAsync().WaitAsync(cancellationToken) is { } line)
         {
             foreach (var word in line.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries))
             {
@@ -47,11 +71,9 @@ internal static class PlayVerb
                 var answer = await AnswerAsync(session, timeout, cancellationToken);
                 Console.WriteLine("recv data from server:" + TerminalText.Escape(answer));
                 if (word == endFlag || answer == endFlag)
-                    return 0;
+                    return;
             }
         }
-
-        return 0;
     }
 
     private static async Task<string> AnswerAsync(Session<string> session, TimeSpan timeout,

@@ -5,10 +5,15 @@ namespace Mortise.Cli.Talk;
 /// <summary>`mortise send`: one message and out; a datagram, or on a stream the text and then the reply.</summary>
 internal static class SendVerb
 {
-    private static readonly Argument<string> To = new("ENDPOINT") { Description = "udp://host:port, unixgram:/path, or a stream" };
+    private static readonly Argument<string> To = new("ENDPOINT")
+    {
+        Description = "udp://host:port, unixgram:/path, or a stream",
+    };
+
     private static readonly Argument<string[]> Texts = new("TEXT")
     {
-        Description = @"each is one datagram; \n \r \t \0 \\ \xNN are escapes, {n} counts from 1; '' is an empty datagram",
+        Description = @"each is one datagram; \n \r \t \0 \\ \xNN are escapes, {n} counts from 1; "
+            + "'' is an empty datagram",
         Arity = ArgumentArity.ZeroOrMore,
     };
 
@@ -47,13 +52,18 @@ internal static class SendVerb
     {
         var endpoint = Endpoint.Parse(parsed.GetValue(To)!);
         var outgoing = Talk.OutgoingOf(parsed) with { Texts = Messages(parsed, endpoint) };
-        if (endpoint.Kind is EndpointKind.Udp or EndpointKind.UnixDatagram)
-            return await DatagramsAsync(parsed, await AddressAsync(endpoint, cancellationToken), outgoing,
-                cancellationToken);
-        var plan = Talk.PlanOf(parsed);
-        var (connection, _) = await Dial.ConnectAsync(parsed, endpoint, plan.Timeout, cancellationToken);
-        await using (connection)
-            return await ConnectVerb.TalkAsync(parsed, Talk, connection, outgoing, plan, cancellationToken);
+        if (endpoint.IsStream)
+            return await ConnectVerb.RunAsync(parsed, endpoint, Talk, Dial, outgoing, cancellationToken);
+        try
+        {
+            using var socket = await Dial.AimAsync(parsed, endpoint, cancellationToken);
+            return await DatagramsAsync(parsed, socket, endpoint, outgoing, cancellationToken);
+        }
+        catch (ConnectException e) when (!Talk.IsJson(parsed))
+        {
+            DialReport.Failed(endpoint, e, Dial.Explain(parsed));
+            return ExitCodes.Of(e);
+        }
     }
 
     private static string[] Messages(ParseResult parsed, Endpoint endpoint)
@@ -74,58 +84,81 @@ internal static class SendVerb
             "there is nothing to send", "give a TEXT ('' is an empty datagram) or --size N");
     }
 
-    private static async Task<Endpoint> AddressAsync(Endpoint endpoint, CancellationToken cancellationToken) =>
-        endpoint.IsUnix || endpoint.Address is not null
-            ? endpoint
-            : endpoint.WithAddress((await new Resolver().ResolveAsync(endpoint.Host, cancellationToken)).Addresses[0]);
-
     /// <summary>
     /// The socket is connected, so that a refusal (ICMP port unreachable) comes back and is not swallowed.
     /// </summary>
-    private static async Task<int> DatagramsAsync(ParseResult parsed, Endpoint endpoint, Outgoing outgoing,
-        CancellationToken cancellationToken)
+    private static async Task<int> DatagramsAsync(ParseResult parsed, DatagramSocket socket, Endpoint endpoint,
+        Outgoing outgoing, CancellationToken cancellationToken)
     {
-        using var socket = DatagramSocket.Connect(endpoint);
-        var output = Talk.OutputOf(parsed, 0);
-        var sent = 0;
-        var allSent = new TaskCompletionSource<int>();
+        var output = Talk.OutputOf(parsed, Talk.PlanOf(parsed));
         using var over = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        var replies = ReceiveAsync(socket, output, allSent.Task, over.Token);
+        var replies = new Replies(socket, output);
+        var receiving = replies.ReceiveAllAsync(over.Token);
+        var sent = 0;
         await foreach (var datagram in outgoing.PiecesAsync(cancellationToken))
         {
             await socket.SendAsync(datagram, cancellationToken);
             output.Sent(datagram.Span, whole: true);
             sent++;
-            if (replies.IsFaulted)
+            if (receiving.IsFaulted)
                 break;
         }
 
         if (Talk.IsChatty(parsed))
-            Console.Error.WriteLine($"sent {sent} datagram(s) {socket.LocalEndpoint.Authority} → {endpoint.Authority}");
-        allSent.SetResult(sent);
+            Console.Error.WriteLine(
+                $"sent {sent} datagram(s) {socket.LocalEndpoint.Authority} → {endpoint.Authority}");
         over.CancelAfter(Talk.TimeoutOf(parsed) ?? TextValues.Time(parsed.GetValue(Wait)!));
+        var done = output.Unmet ? output.Satisfied : replies.Enough(sent);
+        if (await Task.WhenAny(receiving, done) == done)
+            await over.CancelAsync();
         try
         {
-            await replies;
+            await receiving;
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {
             // The wait is over; whether replies were owed only --expect says.
         }
 
-        return output.Unmet ? 1 : 0;
+        return Talk.ExitOf(parsed, output, endpoint);
     }
 
-    private static async Task ReceiveAsync(DatagramSocket socket, PeerOutput output, Task<int> allSent,
-        CancellationToken cancellationToken)
+    /// <summary>Shows what comes back while datagrams still go out, and knows when each has its reply.</summary>
+    private sealed class Replies(DatagramSocket socket, PeerOutput output)
     {
-        var buffer = new byte[64 * 1024];
-        for (var received = 1; ; received++)
+        private readonly TaskCompletionSource _enough = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private readonly Lock _gate = new();
+        private int _received;
+        private int _wanted = int.MaxValue;
+
+        /// <summary>Completes when so many replies have come.</summary>
+        public Task Enough(int wanted)
         {
-            var reply = await socket.ReceiveAsync(buffer, cancellationToken);
-            await output.ReceivedAsync(new(buffer.AsMemory(0, reply.Length)), whole: true);
-            if (await allSent.WaitAsync(cancellationToken) <= received)
-                return;
+            lock (_gate)
+                _wanted = wanted;
+            Count(0);
+            return _enough.Task;
+        }
+
+        public async Task ReceiveAllAsync(CancellationToken cancellationToken)
+        {
+            var buffer = new byte[64 * 1024];
+            while (true)
+            {
+                var reply = await socket.ReceiveAsync(buffer, cancellationToken);
+                await output.ReceivedAsync(new(buffer.AsMemory(0, reply.Length)), whole: true);
+                Count(1);
+            }
+        }
+
+        private void Count(int more)
+        {
+            lock (_gate)
+            {
+                _received += more;
+                if (_received >= _wanted)
+                    _enough.TrySetResult();
+            }
         }
     }
 }

@@ -19,8 +19,18 @@ internal sealed class TalkOptions
         HelpName = "TEXT",
     };
 
-    public Option<string?> Every { get; } = new("--every") { Description = "send again after T, until --count", HelpName = "T" };
-    public Option<int?> Count { get; } = new("--count") { Description = "how often to send (1, or for ever with --every)", HelpName = "N" };
+    public Option<string?> Every { get; } = new("--every")
+    {
+        Description = "send again after T, until --count",
+        HelpName = "T",
+    };
+
+    public Option<int?> Count { get; } = new("--count")
+    {
+        Description = "how often to send (1, or for ever with --every)",
+        HelpName = "N",
+    };
+
     public Option<string?> Encoding { get; } = new("--encoding")
     {
         Description = "what the peer speaks: gb18030, big5, shift_jis, latin1, … (here it is UTF-8)",
@@ -35,12 +45,13 @@ internal sealed class TalkOptions
 
     public Option<string?> Timeout { get; } = new("--timeout")
     {
-        Description = "the longest silence, and the longest connect; then exit 5 (10 s to connect, 30 s after stdin ended)",
+        Description = "the longest silence, and the longest connect; then exit 5 "
+            + "(10 s to connect, 30 s after stdin ended)",
         HelpName = "T",
     };
 
     public Option<bool> Hex { get; } = new("--hex") { Description = "show what comes as a hex dump" };
-    public Option<bool> Raw { get; } = new("--raw") { Description = "on a terminal too: bytes as they come, unescaped" };
+    public Option<bool> Raw { get; } = new("--raw") { Description = "on a terminal too: bytes as they come" };
     public Option<bool> Json { get; } = new("--json") { Description = "NDJSON events on stdout" };
     public Option<bool> Verbose { get; } = new("--verbose", "-v") { Description = "say what happens on stderr" };
     public Option<string> LogFormat { get; } = new("--log-format")
@@ -101,19 +112,32 @@ internal sealed class TalkOptions
         };
     }
 
-    public PeerOutput OutputOf(ParseResult parsed, long connectionId) =>
-        new(StyleOf(parsed), EncodingOf(parsed), ExpectedOf(parsed), connectionId);
+    public PeerOutput OutputOf(ParseResult parsed, ExchangePlan plan, long connectionId = 0) =>
+        new(StyleOf(parsed), EncodingOf(parsed), plan.Expected, connectionId);
 
+    /// <exception cref="InvalidSettingException">The rule, time or expression is no such thing.</exception>
     public ExchangePlan PlanOf(ParseResult parsed) => new()
     {
         Framing = FramingOf(parsed),
         HalfClose = !parsed.GetValue(NoHalfClose),
         Timeout = TimeoutOf(parsed),
+        Expected = ExpectedOf(parsed),
     };
+
+    /// <summary>0, or 1 and a word about it where what --expect asks for did not come.</summary>
+    public int ExitOf(ParseResult parsed, PeerOutput output, Endpoint peer)
+    {
+        if (!output.Unmet)
+            return ExitCodes.Ok;
+        Console.Error.WriteLine($"expect: {peer.Authority} sent nothing that matches {parsed.GetValue(Expect)}");
+        return ExitCodes.NotMet;
+    }
 
     private OutputStyle StyleOf(ParseResult parsed) =>
         IsJson(parsed) ? OutputStyle.Json
-        : parsed.GetValue(LogFormat) == "seed" ? parsed.GetValue(Send) is null ? OutputStyle.SeedReceived : OutputStyle.SeedServerSays
+        : parsed.GetValue(LogFormat) == "seed" ? (parsed.GetValue(Send) is null
+            ? OutputStyle.SeedReceived
+            : OutputStyle.SeedServerSays)
         : parsed.GetValue(Hex) ? OutputStyle.Hex
         : Console.IsOutputRedirected || parsed.GetValue(Raw) ? OutputStyle.Raw
         : OutputStyle.Terminal;

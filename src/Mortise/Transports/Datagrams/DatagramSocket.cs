@@ -109,7 +109,7 @@ public sealed class DatagramSocket : IDisposable
         catch (SocketException e)
         {
             var limit = e.SocketErrorCode == SocketError.MessageSize ? $"{datagram.Length} bytes, {Limit}" : null;
-            throw Failures.Transfer("send", to.ToString(), e, limit);
+            throw Failure("send", to, e, limit);
         }
     }
 
@@ -140,7 +140,7 @@ public sealed class DatagramSocket : IDisposable
         }
         catch (SocketException e)
         {
-            throw Failures.Transfer("recv", (_peer ?? LocalEndpoint).ToString(), e);
+            throw Failure("recv", _peer ?? LocalEndpoint, e);
         }
     }
 
@@ -150,6 +150,17 @@ public sealed class DatagramSocket : IDisposable
         _socket.Dispose();
         if (_file is not null)
             File.Delete(_file);
+    }
+
+    /// <summary>A stream is refused by RST, which the catalogue tells; a datagram by ICMP.</summary>
+    private static ConnectionException Failure(string operation, Endpoint endpoint, SocketException e,
+        string? more = null)
+    {
+        var known = Failures.Transfer(operation, endpoint.ToString(), e, more);
+        return e.SocketErrorCode != SocketError.ConnectionRefused || endpoint.IsUnix ? known : new(operation,
+            known.Endpoint, known.CloseReason, known.Symbol,
+            "no process has this port: ICMP 'port unreachable' answered a datagram",
+            "on that host look at `ss -lunp`: is the port there, and on which address?", known.Errno, e);
     }
 
     private static (Socket Socket, EndPoint Address) Create(Endpoint endpoint)
