@@ -146,7 +146,8 @@ public sealed class ConnectTests
     [InlineData(2, "127.0.0.1:9", "this is no time", "--every", "soon")]
     [InlineData(2, "127.0.0.1:9", "this is no regular expression", "--expect", "(")]
     [InlineData(2, "127.0.0.1:9", "there is no encoding of that name", "--encoding", "klingon")]
-    public async Task A_mistake_is_named_with_its_exit_code(int exit, string endpoint, string said, params string[] more)
+    public async Task A_mistake_is_named_with_its_exit_code(int exit, string endpoint, string said,
+        params string[] more)
     {
         var run = await MortiseProcess.RunAsync(["connect", endpoint, .. more]);
         Assert.Equal(exit, run.ExitCode);
