@@ -83,7 +83,8 @@ public sealed class ConnectBytesTests
     public async Task Lines_become_frames_and_frames_lines()
     {
         using var peer = new BarePeer();
-        await using var client = MortiseProcess.Shell($"printf 'one\n\ntwo' | mortise connect {peer.Address} --frame len:2");
+        await using var client = MortiseProcess.Shell(
+            $"printf 'one\n\ntwo' | mortise connect {peer.Address} --frame len:2");
         using var socket = await peer.AcceptAsync();
         Assert.Equal("\0\u0003one\0\0\0\u0003two", await socket.HearToEndAsync());
         foreach (var piece in (string[])["\0", "\u0005", "fi", "rst\0\u0002", "2!"])
@@ -112,7 +113,8 @@ public sealed class ConnectBytesTests
 
         var finished = await run;
         Assert.Equal(9, finished.ExitCode);
-        Assert.Contains($"\"symbol\":\"{symbol}\",\"op\":\"frame\",\"endpoint\":\"tcp://{peer.Address}\"", finished.Output);
+        Assert.Contains(
+            $"\"symbol\":\"{symbol}\",\"op\":\"frame\",\"endpoint\":\"tcp://{peer.Address}\"", finished.Output);
         Assert.Contains($"\"reason\":\"{symbol}\"", finished.Output);
         if (symbol == "unexpected_eof")
             Row.Observed("N09", "exit 9: " + finished.Output.Split('\n')[^1]);
@@ -145,6 +147,6 @@ public sealed class ConnectBytesTests
         socket.Dispose();
         Assert.Equal(0, await client.ExitAsync());
         Assert.Equal(Text, client.Output);
-        Row.Observed("I25", $"--encoding gb18030: {wire.Length} bytes one at a time, there and back, are {client.Output}");
+        Row.Observed("I25", $"--encoding gb18030: {wire.Length} bytes one by one, there and back: {client.Output}");
     }
 }

@@ -37,7 +37,8 @@ public sealed class ListenTests
         Assert.Equal("up", six.Output);
         await using var telnet = MortiseProcess.Start("listen", ":0", "--send", "hello curl\n");
         var port = (await telnet.ErrorAsync(@"listening tcp://127\.0\.0\.1:(\d+)")).Groups[1].Value;
-        var curl = await MortiseProcess.RunShellAsync($"printf 'typed\n' | timeout 10 curl -sN telnet://127.0.0.1:{port}");
+        var curl = await MortiseProcess.RunShellAsync(
+            $"printf 'typed\n' | timeout 10 curl -sN telnet://127.0.0.1:{port}");
         Assert.Equal("hello curl", curl.Output);
         Assert.Equal(0, await telnet.ExitAsync());
         Assert.Equal("typed", telnet.Output);

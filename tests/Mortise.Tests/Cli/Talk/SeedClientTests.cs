@@ -10,7 +10,8 @@ public sealed class SeedClientTests
     {
         var (server, endpoint) = await MortiseProcess.ServeAsync("reply", ":0", "--on", "hi=abc", "--once-per-conn");
         await using var _ = server;
-        var run = await MortiseProcess.RunAsync(["connect", $"127.0.0.1:{endpoint.Port}", "--log-format", "seed"], "hi\n");
+        var run = await MortiseProcess.RunAsync(["connect", $"127.0.0.1:{endpoint.Port}", "--log-format", "seed"],
+            "hi\n");
         Assert.Equal("recv data:abc", run.Output);
         Assert.Equal(0, run.ExitCode);
         Row.Observed("L04", $"the line hi goes out, then: {run.Output}");
@@ -21,8 +22,8 @@ public sealed class SeedClientTests
     {
         var (server, endpoint) = await MortiseProcess.ServeAsync("echo", ":0");
         await using var _ = server;
-        await using var client = MortiseProcess.Start("connect", endpoint.ToString(), "--every", "300ms", "--count", "3",
-            "--send", @"hi, I am client...{n}\n", "--log-format", "seed");
+        await using var client = MortiseProcess.Start("connect", endpoint.ToString(), "--every", "300ms",
+            "--count", "3", "--send", @"hi, I am client...{n}\n", "--log-format", "seed");
         var started = DateTime.UtcNow;
         await client.OutputAsync("client\\.\\.\\.1");
         Assert.Equal(0, await client.ExitAsync());
