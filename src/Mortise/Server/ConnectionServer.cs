@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Microsoft.Extensions.Logging;
 using Mortise.Telemetry;
 using Mortise.Transports;
@@ -298,6 +299,8 @@ internal sealed class ConnectionServer : IDisposable
     private async Task RunAsync(Connection connection)
     {
         var reason = CloseReason.Local;
+        var activity = MortiseTelemetry.StartConnection(ActivityKind.Server, connection.LocalEndpoint,
+            connection.RemoteEndpoint);
         try
         {
             _options.OnAccepted?.Invoke(connection);
@@ -326,6 +329,7 @@ internal sealed class ConnectionServer : IDisposable
         await connection.CloseAsync(reason, _options.WriteStallTimeout, _options.CloseLinger).ConfigureAwait(false);
         await connection.Input.CompleteAsync().ConfigureAwait(false);
         Count(connection);
+        MortiseTelemetry.End(activity, connection.CloseReason ?? reason);
         try
         {
             _options.OnClosed?.Invoke(connection);

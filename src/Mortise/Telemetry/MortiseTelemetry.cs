@@ -28,12 +28,12 @@ public static class MortiseTelemetry
     private static readonly ActivitySource Source = new(ActivitySourceName, Version);
 
     /// <summary>Begins the activity of a connection; null, at no cost, where nobody listens.</summary>
-    internal static Activity? StartConnection(ActivityKind kind, string localEndpoint, string? peer)
+    internal static Activity? StartConnection(ActivityKind kind, Endpoint local, Endpoint peer)
     {
         if (!Source.HasListeners())
             return null;
         return Source.StartActivity("mortise.connection", kind, default(ActivityContext),
-            [new("network.local.address", localEndpoint), new("network.peer.address", peer)]);
+            [new("network.local.address", local.ToString()), new("network.peer.address", peer.ToString())]);
     }
 
     /// <summary>Ends the activity of a connection with its close reason.</summary>

@@ -51,25 +51,31 @@ public sealed class MetricsTextTests
     }
 
     [Fact]
-    public void A_connection_is_an_activity_that_ends_with_its_close_reason()
+    public async Task A_connection_is_an_activity_that_ends_with_its_close_reason()
     {
-        var ended = new List<Activity>();
+        var ended = new TaskCompletionSource<Activity>();
         using var listener = new ActivityListener
         {
             ShouldListenTo = source => source.Name == MortiseTelemetry.ActivitySourceName,
             Sample = (ref ActivityCreationOptions<ActivityContext> _) => ActivitySamplingResult.AllData,
             ActivityStopped = activity =>
             {
-                if (activity.GetTagItem("network.local.address") is "tcp://activity-test:1")
-                    ended.Add(activity);
+                if (activity.GetTagItem("network.local.address") is "mem:activity-test")
+                    ended.TrySetResult(activity);
             },
         };
         ActivitySource.AddActivityListener(listener);
-        MortiseTelemetry.End(MortiseTelemetry.StartConnection(ActivityKind.Server, "tcp://activity-test:1", "peer"),
-            CloseReason.Reset);
-        var activity = Assert.Single(ended);
-        Assert.Equal("reset", activity.GetTagItem("mortise.close_reason"));
+        var seenByHandler = default(Activity);
+        await using var server = SocketServer.Start("mem:activity-test", _ =>
+        {
+            seenByHandler = Activity.Current;
+            throw new InvalidOperationException("a fault of the handler");
+        });
+        await using var client = await SocketClient.ConnectAsync("mem:activity-test");
+        var activity = await ended.Task.WaitAsync(TimeSpan.FromSeconds(20));
+        Assert.Equal("handler_fault", activity.GetTagItem("mortise.close_reason"));
         Assert.Equal(ActivityStatusCode.Error, activity.Status);
+        Assert.Same(activity, seenByHandler);
     }
 
     [Fact]
