@@ -14,9 +14,18 @@ public sealed class ServerOptions
 
     /// <summary>
     /// Connections served at once, never more than the descriptor limit allows. At the limit the server stops accepting
-    /// and the kernel's accept queue waits. Default 10,000.
+    /// and the kernel's accept queue waits. At least 1; default 10,000.
     /// </summary>
-    public int MaxConnections { get; set; } = 10_000;
+    /// <exception cref="ArgumentOutOfRangeException">Less than 1.</exception>
+    public int MaxConnections
+    {
+        get;
+        set
+        {
+            ArgumentOutOfRangeException.ThrowIfLessThan(value, 1);
+            field = value;
+        }
+    } = 10_000;
 
     /// <summary>
     /// Connections from one remote IP address (one /64 for IPv6); more are closed at once. Default 1,024, which leaves

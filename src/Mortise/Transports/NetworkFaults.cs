@@ -7,7 +7,6 @@ namespace Mortise;
 /// <example>
 /// <code>MemoryNetwork.Shared.Faults("mem:chat").FragmentTo(1).Latency(TimeSpan.FromMilliseconds(5));</code>
 /// </example>
-/// 
 public sealed class NetworkFaults
 {
     private readonly Lock _gate = new();
@@ -30,6 +29,7 @@ public sealed class NetworkFaults
     internal bool ReadsStalled { get; private set; }
 
     /// <summary>Every receive gets at most this many bytes (at least 1).</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Less than 1.</exception>
     public NetworkFaults FragmentTo(int bytesMax)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(bytesMax, 1);
@@ -46,15 +46,19 @@ public sealed class NetworkFaults
     }
 
     /// <summary>Bytes become readable this long after they were sent.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The delay is negative.</exception>
     public NetworkFaults Latency(TimeSpan delay)
     {
+        ArgumentOutOfRangeException.ThrowIfLessThan(delay, TimeSpan.Zero);
         Delay = delay;
         return this;
     }
 
     /// <summary>Either direction that has carried this many bytes resets the connection.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The number is negative.</exception>
     public NetworkFaults ResetAfter(long bytes)
     {
+        ArgumentOutOfRangeException.ThrowIfNegative(bytes);
         ResetAfterBytes = bytes;
         return this;
     }

@@ -1,23 +1,27 @@
 namespace Mortise;
 
 /// <summary>What the kernel is told about listening and connected sockets. Defaults suit small messages.</summary>
+/// <remarks>
+/// Values are given to the kernel when a listener starts or a client connects: one that it refuses fails there, as a
+/// <see cref="BindException"/> or <see cref="ConnectException"/> with EINVAL.
+/// </remarks>
 public sealed class TransportOptions
 {
     /// <summary>
-    /// Connections the kernel completes and keeps for accept (<c>listen(2)</c>); clamped to somaxconn.
+    /// Connections the kernel completes and keeps for accept (<c>listen(2)</c>); clamped to somaxconn. Default 512.
     /// </summary>
     public int Backlog { get; set; } = 512;
 
     /// <summary>Small writes leave at once (TCP_NODELAY, <c>tcp(7)</c>). Default on.</summary>
     public bool NoDelay { get; set; } = true;
 
-    /// <summary>Idle time before the first keep-alive probe; null = no probes. Default 30 s.</summary>
+    /// <summary>Idle time before the first keep-alive probe, 1 s to 32,767 s; null = no probes. Default 30 s.</summary>
     public TimeSpan? KeepAliveIdle { get; set; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>Time between keep-alive probes. Default 10 s.</summary>
+    /// <summary>Time between keep-alive probes, 1 s to 32,767 s. Default 10 s.</summary>
     public TimeSpan KeepAliveInterval { get; set; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>Unanswered probes after which the peer is dead. Default 3.</summary>
+    /// <summary>Unanswered probes after which the peer is dead, 1 to 127. Default 3.</summary>
     public int KeepAliveCount { get; set; } = 3;
 
     /// <summary>
@@ -27,7 +31,7 @@ public sealed class TransportOptions
     public TimeSpan? UserTimeout { get; set; } = TimeSpan.FromSeconds(20);
 
     /// <summary>
-    /// SO_LINGER in seconds: null = close in the background (default), 0 = every close is a reset (RST).
+    /// SO_LINGER in seconds, 0 to 65,535: null = close in the background (default), 0 = every close is a reset (RST).
     /// </summary>
     public int? LingerSeconds { get; set; }
 
@@ -57,7 +61,9 @@ public sealed class TransportOptions
     /// <summary>For a client: the local address or port to use; null lets the kernel pick.</summary>
     public Endpoint? Bind { get; set; }
 
-    /// <summary>SYNs the kernel sends before it gives up (TCP_SYNCNT, Linux); null = its own 6 (about 127 s).</summary>
+    /// <summary>
+    /// SYNs sent again before the kernel gives up, 1 to 127 (TCP_SYNCNT, Linux); null = its own 6 (about 127 s).
+    /// </summary>
     public int? SynCount { get; set; }
 
     /// <summary>Permissions of a Unix socket's file; null = as the umask says.</summary>

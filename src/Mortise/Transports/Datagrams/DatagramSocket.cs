@@ -144,12 +144,20 @@ public sealed class DatagramSocket : IDisposable
         }
     }
 
-    /// <summary>Closes the socket and removes its Unix file.</summary>
+    /// <summary>Closes the socket and removes its Unix file; a second call does nothing.</summary>
     public void Dispose()
     {
         _socket.Dispose();
-        if (_file is not null)
-            File.Delete(_file);
+        if (Interlocked.Exchange(ref _file, null) is not { } file)
+            return;
+        try
+        {
+            File.Delete(file);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // The folder went away or was locked after the bind; closing has nobody to tell.
+        }
     }
 
     /// <summary>A stream is refused by RST, which the catalogue tells; a datagram by ICMP.</summary>
