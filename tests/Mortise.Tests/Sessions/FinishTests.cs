@@ -1,3 +1,4 @@
+using Mortise.Tests.Conformance;
 using Xunit;
 
 namespace Mortise.Tests.Sessions;
@@ -16,12 +17,12 @@ public sealed class FinishTests
             session.Finish();
         });
         await using var client = await SocketClient.ConnectAsync(server.Endpoints[0]);
-        await client.SendAsync("one\ntwo\nthree\n"u8.ToArray(), TestContext.Current.CancellationToken);
+        await client.SendAsync("one\ntwo\nthree\n"u8.ToArray(), Limits.Soon);
 
         var answer = new byte[64];
         var length = 0;
-        while (await client.ReceiveAsync(answer.AsMemory(length), TestContext.Current.CancellationToken) is var n and > 0)
-            length += n;
+        while (await client.ReceiveAsync(answer.AsMemory(length), Limits.Soon) is var received and > 0)
+            length += received;
 
         Assert.Equal("bye\n"u8.ToArray(), answer[..length]);
         Assert.Equal(["one"], handled);
