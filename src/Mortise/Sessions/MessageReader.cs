@@ -31,7 +31,7 @@ internal sealed class MessageReader<T>(Connection connection, Codec<T> codec)
     }
 
     /// <summary>Gives back what was consumed and waits for more bytes; false at the end of the stream.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))] // once per read, and idle ones stay
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))] // a wait for each read, without an allocation
     public async ValueTask<bool> FillAsync(CancellationToken cancellationToken)
     {
         if (_ended)
