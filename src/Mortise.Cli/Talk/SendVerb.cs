@@ -12,8 +12,8 @@ internal static class SendVerb
 
     private static readonly Argument<string[]> Texts = new("TEXT")
     {
-        Description = @"each is one datagram; \n \r \t \0 \\ \xNN are escapes, {n} counts from 1; "
-            + "'' is an empty datagram",
+        Description = @"each is one datagram, on a stream they follow each other; "
+            + @"\n \r \t \0 \\ \xNN are escapes, {n} counts from 1; '' is an empty datagram",
         Arity = ArgumentArity.ZeroOrMore,
     };
 
