@@ -91,8 +91,16 @@ internal static class Failures
     };
 
     private static ConnectionException Transfer(string operation, string? endpoint, ErrorEntry entry, string? more,
-        Exception? cause) => new(operation, endpoint, CloseReasonOf(entry), entry.Symbol, Reason(entry, more),
-            errno: entry.Errno, inner: cause);
+        Exception? cause)
+    {
+        // The catalogue's RST is TCP's; UDP hears of a closed port by ICMP.
+        var icmp = entry.Symbol == "ECONNREFUSED" && endpoint?.StartsWith("udp", StringComparison.Ordinal) == true;
+        return new(operation, endpoint, CloseReasonOf(entry), entry.Symbol,
+            icmp ? "no process has this port: an earlier datagram came back as ICMP port unreachable"
+                : Reason(entry, more),
+            icmp ? "on the server look at `ss -lunp`: is the port there, and on which address?" : null,
+            entry.Errno, cause);
+    }
 
     private static string Reason(ErrorEntry entry, string? more) =>
         more is null ? entry.English.Meaning : $"{entry.English.Meaning}: {more}";

@@ -29,6 +29,9 @@ public sealed class FailuresTests
         Assert.Equal(("ECONNREFUSED", 111), (onFile.Symbol, onFile.Errno));
         Assert.DoesNotContain("RST", onFile.Reason);
         Assert.Contains("ss -lx", onFile.Hint);
+        var datagram = Failures.Transfer("recv", "udp://127.0.0.1:1", cause);
+        Assert.Contains("ICMP port unreachable", datagram.Reason);
+        Assert.Contains("ss -lunp", datagram.Hint);
         Assert.Contains("ss -ltnp", failure.Hint);
         Assert.Same(cause, failure.InnerException);
         Assert.Equal("ECONNREFUSED", ErrorCatalogue.From(new AggregateException(new IOException("", cause))).Symbol);
