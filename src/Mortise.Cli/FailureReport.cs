@@ -23,7 +23,8 @@ internal sealed record FailureReport(bool Json, bool Verbose, string Language)
                 + (Verbose ? "" : "; -v shows where it happened, please report it"));
         else
             Console.Error.WriteLine("mortise: " + TerminalText.Escape(failure.Message));
-        if (Verbose && failure is not OperationCanceledException)
+        // A failure with a name, a reason and a hint gains nothing from our stack.
+        if (Verbose && failure is not (OperationCanceledException or MortiseException))
             Console.Error.WriteLine(failure);
         return code;
     }
