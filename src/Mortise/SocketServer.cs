@@ -41,7 +41,8 @@ public sealed class SocketServer : IAsyncDisposable
 
     /// <summary>
     /// Serves until <paramref name="cancellationToken"/> is cancelled or the process gets SIGINT (Ctrl+C) or SIGTERM;
-    /// then it drains within <see cref="ServerOptions.DrainTimeout"/>.
+    /// then it drains within <see cref="ServerOptions.DrainTimeout"/>. Warnings go to standard error unless
+    /// <see cref="ServerOptions.Logger"/> is set.
     /// </summary>
     /// <param name="endpoint">Where to listen, e.g. <c>:7007</c>, <c>tcp://*:9000</c>, <c>unix:/run/x</c>.</param>
     /// <param name="handler">Runs once per connection; when it returns the connection is closed in order.</param>
@@ -52,7 +53,7 @@ public sealed class SocketServer : IAsyncDisposable
     public static async Task RunAsync(Endpoint endpoint, Func<Connection, Task> handler,
         Action<ServerOptions>? configure = null, CancellationToken cancellationToken = default)
     {
-        var server = Start(endpoint, handler, configure);
+        var server = Start(endpoint, handler, Spoken(configure));
         await using (server.ConfigureAwait(false))
             await server.UntilStoppedAsync(cancellationToken).ConfigureAwait(false);
     }
@@ -68,7 +69,7 @@ public sealed class SocketServer : IAsyncDisposable
     public static async Task RunAsync<T>(Endpoint endpoint, Codec<T> codec, Func<Session<T>, T, ValueTask> handler,
         Action<ServerOptions>? configure = null, CancellationToken cancellationToken = default)
     {
-        var server = Start(endpoint, codec, handler, configure);
+        var server = Start(endpoint, codec, handler, Spoken(configure));
         await using (server.ConfigureAwait(false))
             await server.UntilStoppedAsync(cancellationToken).ConfigureAwait(false);
     }
@@ -134,6 +135,13 @@ public sealed class SocketServer : IAsyncDisposable
         await SuspendAsync().ConfigureAwait(false);
         await _server.DisposeAsync().ConfigureAwait(false);
     }
+
+    /// <summary>A whole program says its warnings unless it is told where to log.</summary>
+    private static Action<ServerOptions> Spoken(Action<ServerOptions>? configure) => options =>
+    {
+        options.Logger = WarningsToStandardError.Instance;
+        configure?.Invoke(options);
+    };
 
     private async Task UntilStoppedAsync(CancellationToken cancellationToken)
     {

@@ -75,7 +75,6 @@ internal sealed class ServeRun
     {
         _settings.Configure(options);
         options.Logger = _log;
-        options.Name = _kind.Name;
         if (!_log.WantsConnections)
             return;
         options.OnAccepted = _log.Accepted;

@@ -7,8 +7,12 @@ namespace Mortise.Cli.Talk;
 /// </summary>
 internal static class DialReport
 {
+    /// <summary>What is shorter is mostly this process warming up, not the network.</summary>
+    private static readonly TimeSpan OwnTime = TimeSpan.FromMilliseconds(200);
+
     public static string Connected(Connection connection, TimeSpan took) =>
-        $"connected {connection.LocalEndpoint.Authority} → {connection.RemoteEndpoint.Authority} in {Span(took)}";
+        $"connected {connection.LocalEndpoint.Authority} → {connection.RemoteEndpoint.Authority} "
+        + $"in {Span(Handshake(connection) ?? took)}";
 
     public static string Closed(Connection connection) => string.Create(CultureInfo.InvariantCulture,
         $"closed ({(connection.CloseReason ?? CloseReason.Eof).Name()}): received {connection.BytesReceived:N0} B, "
@@ -23,7 +27,7 @@ internal static class DialReport
     {
         var elapsed = error.Attempts.Count > 0 ? error.Attempts.Max(a => a.Elapsed) : (TimeSpan?)null;
         Console.Error.WriteLine($"connect {endpoint.Authority} → {Outcome(error.Symbol)} ({Name(error)})"
-            + (elapsed is { } time ? $" after {Span(time)}" : ""));
+            + (elapsed is { } time ? time < OwnTime ? " at once" : $" after {Span(time)}" : ""));
         Console.Error.WriteLine("  " + error.Reason);
         if (error.Attempts.Count > 1)
             foreach (var attempt in error.Attempts)
@@ -34,6 +38,12 @@ internal static class DialReport
             Console.Error.WriteLine("  try: " + hint);
         Console.Error.WriteLine("  more: mortise explain " + error.Symbol);
     }
+
+    /// <summary>The kernel's own measure of the handshake, where it has one; our clock would count our start-up.</summary>
+    private static TimeSpan? Handshake(Connection connection) =>
+        OperatingSystem.IsLinux() && connection.RemoteEndpoint.Kind == EndpointKind.Tcp
+            ? connection.GetTcpInfo().RoundTrip
+            : null;
 
     private static string Name(ConnectException error) =>
         error.Errno == 0 ? error.Symbol : string.Create(CultureInfo.InvariantCulture, $"{error.Symbol} {error.Errno}");
@@ -79,6 +89,7 @@ internal static class DialReport
 
     private static string Span(TimeSpan time) => time.TotalMilliseconds switch
     {
+        < 1 => string.Create(CultureInfo.InvariantCulture, $"{time.TotalMilliseconds:0.00} ms"),
         < 10 => string.Create(CultureInfo.InvariantCulture, $"{time.TotalMilliseconds:0.0} ms"),
         < 1000 => string.Create(CultureInfo.InvariantCulture, $"{time.TotalMilliseconds:0} ms"),
         _ => string.Create(CultureInfo.InvariantCulture, $"{time.TotalSeconds:0.0} s"),

@@ -15,13 +15,16 @@ internal sealed class AcceptPause(ServerOptions options, string listener)
     private TimeSpan _pause;
     private int _errors;
 
-    public Task AfterAsync(MortiseException error, CancellationToken cancellationToken)
+    public Task AfterAsync(Exception error, CancellationToken cancellationToken)
     {
         _pause = _errors == 0 ? Min : _pause * 2 < Max ? _pause * 2 : Max;
         if (_errors++ == 0)
-            ServerLog.AcceptErrors(options.Logger, listener, error.Symbol, error.Errno, error.Reason, Max);
+            Tell(error as MortiseException ?? new MortiseException("accept", listener, "fault", error.Message));
         return Task.Delay(_pause, options.Time, cancellationToken);
     }
+
+    private void Tell(MortiseException error) =>
+        ServerLog.AcceptErrors(options.Logger, listener, error.Symbol, error.Errno, error.Reason, Max);
 
     public void Recovered()
     {

@@ -15,15 +15,11 @@ internal sealed class ConnectionServer : IDisposable
 
     private readonly Func<Connection, Task> _handler;
     private readonly ServerOptions _options;
-    private readonly List<Listener> _listeners = [];
-    private readonly List<Task> _accepting = [];
     private readonly Admission _admission;
+    private readonly Acceptor _acceptor;
     private readonly ConnectionWatch _watch;
-    private readonly CancellationTokenSource _suspended = new();
     private readonly Lock _emptyGate = new();
     private TaskCompletionSource? _empty;
-    private Task? _suspending;
-    private long _atLimitLogged;
     private int _running;
     private volatile bool _draining;
 
@@ -35,11 +31,12 @@ internal sealed class ConnectionServer : IDisposable
         _watch = new ConnectionWatch(options);
         Counters = new ServerCounters();
         Counters.Set(Metrics.ConnectionsLimit, _admission.Limit);
+        _acceptor = new Acceptor(options, _admission, Counters, Start);
     }
 
     public ServerCounters Counters { get; }
 
-    public IReadOnlyList<Listener> Listeners => _listeners;
+    public IReadOnlyList<Listener> Listeners => _acceptor.Listeners;
 
     public IEnumerable<Connection> Live => _watch.Live;
 
@@ -51,24 +48,15 @@ internal sealed class ConnectionServer : IDisposable
     public void Listen(IReadOnlyList<(Transport Transport, Endpoint Endpoint)> places)
     {
         foreach (var (transport, endpoint) in places)
-        {
-            var listener = transport.Listen(endpoint, _options.Transport);
-            _listeners.Add(listener);
-            ServerLog.Listening(_options.Logger, listener.Endpoint.ToString(), transport.Name);
-        }
+            _acceptor.Bind(transport, endpoint);
 
         // Not before: a scrape walks the listeners.
-        ServerGauges.Attach(Counters, _watch, _listeners);
-        foreach (var listener in _listeners)
-            _accepting.Add(Task.Run(() => AcceptLoopAsync(listener)));
+        ServerGauges.Attach(Counters, _watch, Listeners);
+        _acceptor.Begin();
     }
 
     /// <summary>Stops accepting. Connections that the kernel had completed already are still served.</summary>
-    public Task SuspendAsync()
-    {
-        lock (_listeners)
-            return _suspending ??= CloseListenersAsync();
-    }
+    public Task SuspendAsync() => _acceptor.SuspendAsync();
 
     /// <summary>
     /// Ends every connection's input, so that handlers answer what has arrived and leave, and waits for them until the
@@ -134,156 +122,11 @@ internal sealed class ConnectionServer : IDisposable
     /// <summary>Ends everything at once, and waits for nobody.</summary>
     public void Dispose()
     {
-        _suspended.Cancel();
-        foreach (var listener in _listeners)
-            listener.Dispose();
+        _acceptor.Close();
         foreach (var connection in _watch.Live)
             connection.Abort(CloseReason.Drain);
         _watch.Dispose();
         Counters.Dispose();
-    }
-
-    private async Task AcceptLoopAsync(Listener listener)
-    {
-        var name = listener.Endpoint.ToString();
-        var pause = new AcceptPause(_options, name);
-        while (!_suspended.IsCancellationRequested)
-        {
-            try
-            {
-                var connection = await AcceptAsync(listener).ConfigureAwait(false);
-                pause.Recovered();
-                if (IsAdmitted(connection))
-                    await StartAsync(connection, name).ConfigureAwait(false);
-                if (_options.AcceptDelay > TimeSpan.Zero)
-                    await Task.Delay(_options.AcceptDelay, _options.Time, _suspended.Token).ConfigureAwait(false);
-            }
-            catch (OperationCanceledException)
-            {
-                return;
-            }
-            catch (MortiseException e)
-            {
-                // Out of descriptors or memory, or a client gone before accept: it never ends the loop.
-                Counters.Rejected(RejectReason.AcceptError);
-                await pause.AfterAsync(e, _suspended.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            }
-        }
-    }
-
-    private async Task CloseListenersAsync()
-    {
-        await _suspended.CancelAsync().ConfigureAwait(false);
-        await Task.WhenAll(_accepting).ConfigureAwait(false);
-        foreach (var listener in _listeners)
-        {
-            TakeWaiting(listener);
-            listener.Dispose();
-        }
-    }
-
-    private async ValueTask<Connection> AcceptAsync(Listener listener)
-    {
-        if (!_admission.TryClaimDescriptor())
-        {
-            LogAtLimit(listener.Endpoint.ToString());
-            await _admission.ClaimDescriptorAsync(_suspended.Token).ConfigureAwait(false);
-        }
-
-        try
-        {
-            return await listener.AcceptAsync(_suspended.Token).ConfigureAwait(false);
-        }
-        catch
-        {
-            _admission.ReleaseDescriptor();
-            throw;
-        }
-    }
-
-    private void TakeWaiting(Listener listener)
-    {
-        // Bounded by the accept queue: nobody can enter it faster than this empties it for longer than a moment.
-        for (var taken = 0; taken <= listener.Backlog && _admission.TryClaimDescriptor(); taken++)
-        {
-            if (_admission.IsFull || TakeOne(listener) is not { } connection)
-            {
-                _admission.ReleaseDescriptor();
-                return;
-            }
-
-            if (!IsAdmitted(connection))
-                continue;
-            if (_admission.TryClaimPlace())
-                Start(connection, listener.Endpoint.ToString());
-            else
-                TurnAway(connection, CloseReason.Drain);
-        }
-    }
-
-    /// <summary>The next that waits, or null; an error here must not keep the listeners from being closed.</summary>
-    private Connection? TakeOne(Listener listener)
-    {
-        try
-        {
-            return listener.TryAccept(out var connection) ? connection : null;
-        }
-        catch (MortiseException)
-        {
-            Counters.Rejected(RejectReason.AcceptError);
-            return null;
-        }
-    }
-
-    private bool IsAdmitted(Connection connection)
-    {
-        var welcome = IsWelcome(connection);
-        if (welcome && _admission.TryEnter(connection.RemoteEndpoint))
-            return true;
-        Counters.Rejected(welcome ? RejectReason.AddressLimit : RejectReason.Denied);
-        ServerLog.Rejected(_options.Logger, connection.RemoteEndpoint.Authority, welcome ? "address_limit" : "denied");
-        connection.Abort(CloseReason.RateLimit);
-        _admission.ReleaseDescriptor();
-        return false;
-    }
-
-    /// <summary>A judge that throws has not said yes, and must not take the accept loop with it.</summary>
-    private bool IsWelcome(Connection connection)
-    {
-        try
-        {
-            return _options.Admit?.Invoke(connection.RemoteEndpoint) != false;
-        }
-        catch (Exception e)
-        {
-            ServerLog.HandlerFault(_options.Logger, e, Name(connection));
-            return false;
-        }
-    }
-
-    private void TurnAway(Connection connection, CloseReason reason)
-    {
-        connection.Abort(reason);
-        _admission.Leave(connection.RemoteEndpoint);
-        _admission.ReleaseDescriptor();
-    }
-
-    /// <summary>Holds the newcomer back until there is a place; when accepting stops first, it has to go.</summary>
-    private async ValueTask StartAsync(Connection connection, string listener)
-    {
-        if (!_admission.TryClaimPlace())
-        {
-            LogAtLimit(listener);
-            var place = _admission.ClaimPlaceAsync(_suspended.Token);
-            await place.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            if (!place.IsCompletedSuccessfully)
-            {
-                TurnAway(connection, CloseReason.Drain);
-                return;
-            }
-        }
-
-        Start(connection, listener);
     }
 
     private void Start(Connection connection, string listener)
@@ -291,9 +134,9 @@ internal sealed class ConnectionServer : IDisposable
         Interlocked.Increment(ref _running);
         Counters.Accepted();
         _watch.Add(connection);
-        ServerLog.Accepted(_options.Logger, Name(connection), connection.RemoteEndpoint.Authority, listener);
         ThreadPool.UnsafeQueueUserWorkItem(static s => _ = s.server.RunAsync(s.connection), (server: this, connection),
             preferLocal: false);
+        ServerLog.Accepted(_options.Logger, Name(connection), connection.RemoteEndpoint.Authority, listener);
     }
 
     private async Task RunAsync(Connection connection)
@@ -375,17 +218,6 @@ internal sealed class ConnectionServer : IDisposable
         }
     }
 
-    /// <summary>At most one line a second: a full server has other things to do than to say so.</summary>
-    private void LogAtLimit(string listener)
-    {
-        var now = _options.Time.GetTimestamp();
-        var last = Interlocked.Read(ref _atLimitLogged);
-        if (last != 0 && _options.Time.GetElapsedTime(last, now) < TimeSpan.FromSeconds(1)
-            || Interlocked.CompareExchange(ref _atLimitLogged, now, last) != last)
-            return;
-        ServerLog.AtLimit(_options.Logger, listener, _admission.Limit);
-    }
-
-    private static string Name(Connection connection) =>
+    internal static string Name(Connection connection) =>
         connection.Id.ToString(System.Globalization.CultureInfo.InvariantCulture);
 }

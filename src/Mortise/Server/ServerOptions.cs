@@ -9,9 +9,6 @@ namespace Mortise;
 /// </summary>
 public sealed class ServerOptions
 {
-    /// <summary>The name in logs and metrics. Default <c>server</c>.</summary>
-    public string Name { get; set; } = "server";
-
     /// <summary>
     /// Connections served at once, never more than the descriptor limit allows. At the limit the server stops accepting
     /// and the kernel's accept queue waits. At least 1; default 10,000.
@@ -43,25 +40,25 @@ public sealed class ServerOptions
     public Func<Endpoint, bool>? Admit { get; set; }
 
     /// <summary>A peer from which nothing was received for so long is let go. Default 2 minutes.</summary>
-    public TimeSpan IdleTimeout { get; set; } = TimeSpan.FromMinutes(2);
+    public TimeSpan IdleTimeout { get; set => field = Checked(value); } = TimeSpan.FromMinutes(2);
 
     /// <summary>A begun frame must be whole within this time. Default 15 s.</summary>
-    public TimeSpan FrameTimeout { get; set; } = TimeSpan.FromSeconds(15);
+    public TimeSpan FrameTimeout { get; set => field = Checked(value); } = TimeSpan.FromSeconds(15);
 
     /// <summary>A begun frame must arrive at this rate after 5 s, in bytes per second. Default 240.</summary>
     public int FrameBytesPerSecondMin { get; set; } = 240;
 
     /// <summary>A peer that takes no byte for so long while bytes wait for it is aborted. Default 30 s.</summary>
-    public TimeSpan WriteStallTimeout { get; set; } = TimeSpan.FromSeconds(30);
+    public TimeSpan WriteStallTimeout { get; set => field = Checked(value); } = TimeSpan.FromSeconds(30);
 
     /// <summary>
     /// After the handler is done, how long the peer may take to finish, so that no reset destroys the reply. Default 2
     /// s.
     /// </summary>
-    public TimeSpan CloseLinger { get; set; } = TimeSpan.FromSeconds(2);
+    public TimeSpan CloseLinger { get; set => field = Checked(value); } = TimeSpan.FromSeconds(2);
 
     /// <summary>How long connections get to finish when the server stops. Default 10 s.</summary>
-    public TimeSpan DrainTimeout { get; set; } = TimeSpan.FromSeconds(10);
+    public TimeSpan DrainTimeout { get; set => field = Checked(value); } = TimeSpan.FromSeconds(10);
 
     /// <summary>Pause between an accept and the next, to watch the accept queue fill. Default none.</summary>
     public TimeSpan AcceptDelay { get; set; }
@@ -69,7 +66,7 @@ public sealed class ServerOptions
     /// <summary>What the kernel is told about the sockets.</summary>
     public TransportOptions Transport { get; } = new();
 
-    /// <summary>Where the server logs. Default nowhere.</summary>
+    /// <summary>Where the server logs. Default nowhere; <c>RunAsync</c> tells its warnings on standard error.</summary>
     public ILogger Logger { get; set; } = NullLogger.Instance;
 
     /// <summary>Called on every accepted connection, before its handler; it must be quick.</summary>
@@ -79,4 +76,12 @@ public sealed class ServerOptions
     public Action<Connection>? OnClosed { get; set; }
 
     internal TimeProvider Time => Transport.Time;
+
+    /// <summary>A negative time would be over before it began: only "never" may be below zero.</summary>
+    private static TimeSpan Checked(TimeSpan time)
+    {
+        if (time != Timeout.InfiniteTimeSpan)
+            ArgumentOutOfRangeException.ThrowIfLessThan(time, TimeSpan.Zero);
+        return time;
+    }
 }

@@ -41,10 +41,4 @@ internal static partial class ServerLog
     [LoggerMessage(9, LogLevel.Warning, "Connection {Connection} from {Peer} sent a bad frame: {Reason}: {Detail}")]
     public static partial void FrameError(ILogger logger, string connection, string? peer, string reason,
         string detail);
-
-    [LoggerMessage(10, LogLevel.Information, "Stopping: {Connections} connections have {Drain} to finish")]
-    public static partial void Stopping(ILogger logger, long connections, TimeSpan drain);
-
-    [LoggerMessage(11, LogLevel.Information, "Stopped: {Drained} connections finished, {Aborted} were aborted")]
-    public static partial void Drained(ILogger logger, long drained, long aborted);
 }

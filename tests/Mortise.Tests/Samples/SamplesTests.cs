@@ -72,6 +72,16 @@ public sealed partial class SamplesTests
     }
 
     [Fact]
+    public async Task A_program_of_a_few_lines_is_not_silent_about_a_wrong_client()
+    {
+        var (server, at) = await Sample.ServeAsync("length-prefixed");
+        await using var _ = server;
+        await using (var client = await Sample.ConnectAsync(at))
+            await client.SendAsync("GET / HTTP/1.1\r\nHost: x\r\n\r\n"u8.ToArray(), _patience);
+        await server.ErrorAsync("an HTTP client on a length-prefixed port");
+    }
+
+    [Fact]
     public async Task Client_waits_for_a_server_that_is_not_up_yet_and_then_talks()
     {
         await Sample.PrepareAsync("lines");

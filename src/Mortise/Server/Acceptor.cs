@@ -1,0 +1,203 @@
+using Mortise.Telemetry;
+using Mortise.Transports;
+
+namespace Mortise.Server;
+
+/// <summary>
+/// Takes newcomers from the listeners, asks <see cref="Admission"/>, and hands those who may come in to
+/// <paramref name="start"/>. It ends when accepting is suspended, and with nothing else.
+/// </summary>
+internal sealed class Acceptor(ServerOptions options, Admission admission, ServerCounters counters,
+    Action<Connection, string> start)
+{
+    private readonly List<Listener> _listeners = [];
+    private readonly List<Task> _accepting = [];
+    private readonly CancellationTokenSource _suspended = new();
+    private Task? _suspending;
+    private long _atLimitLogged;
+
+    public IReadOnlyList<Listener> Listeners => _listeners;
+
+    public void Bind(Transport transport, Endpoint endpoint)
+    {
+        var listener = transport.Listen(endpoint, options.Transport);
+        _listeners.Add(listener);
+        ServerLog.Listening(options.Logger, listener.Endpoint.ToString(), transport.Name);
+    }
+
+    public void Begin()
+    {
+        foreach (var listener in _listeners)
+            _accepting.Add(Task.Run(() => AcceptLoopAsync(listener)));
+    }
+
+    /// <summary>Stops accepting. Connections that the kernel had completed already are still served.</summary>
+    public Task SuspendAsync()
+    {
+        lock (_listeners)
+            return _suspending ??= CloseListenersAsync();
+    }
+
+    /// <summary>Closes the listeners at once; who waits in their queues is reset by the kernel.</summary>
+    public void Close()
+    {
+        _suspended.Cancel();
+        foreach (var listener in _listeners)
+            listener.Dispose();
+    }
+
+    private async Task AcceptLoopAsync(Listener listener)
+    {
+        var name = listener.Endpoint.ToString();
+        var pause = new AcceptPause(options, name);
+        while (!_suspended.IsCancellationRequested)
+        {
+            try
+            {
+                var connection = await AcceptAsync(listener).ConfigureAwait(false);
+                pause.Recovered();
+                if (IsAdmitted(connection))
+                    await StartAsync(connection, name).ConfigureAwait(false);
+                if (options.AcceptDelay > TimeSpan.Zero)
+                    await Task.Delay(options.AcceptDelay, options.Time, _suspended.Token).ConfigureAwait(false);
+            }
+            catch (OperationCanceledException)
+            {
+                return;
+            }
+            catch (Exception e)
+            {
+                // Out of descriptors or memory, a client gone before accept, an owner's callback or logger that throws:
+                // nothing ends this loop but the end of accepting.
+                counters.Rejected(RejectReason.AcceptError);
+                await pause.AfterAsync(e, _suspended.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+        }
+    }
+
+    private async Task CloseListenersAsync()
+    {
+        await _suspended.CancelAsync().ConfigureAwait(false);
+        await Task.WhenAll(_accepting).ConfigureAwait(false);
+        foreach (var listener in _listeners)
+        {
+            TakeWaiting(listener);
+            listener.Dispose();
+        }
+    }
+
+    private async ValueTask<Connection> AcceptAsync(Listener listener)
+    {
+        if (!admission.TryClaimDescriptor())
+        {
+            LogAtLimit(listener.Endpoint.ToString());
+            await admission.ClaimDescriptorAsync(_suspended.Token).ConfigureAwait(false);
+        }
+
+        try
+        {
+            return await listener.AcceptAsync(_suspended.Token).ConfigureAwait(false);
+        }
+        catch
+        {
+            admission.ReleaseDescriptor();
+            throw;
+        }
+    }
+
+    private void TakeWaiting(Listener listener)
+    {
+        // Bounded by the accept queue: nobody can enter it faster than this empties it for longer than a moment.
+        for (var taken = 0; taken <= listener.Backlog && admission.TryClaimDescriptor(); taken++)
+        {
+            if (admission.IsFull || TakeOne(listener) is not { } connection)
+            {
+                admission.ReleaseDescriptor();
+                return;
+            }
+
+            if (!IsAdmitted(connection))
+                continue;
+            if (admission.TryClaimPlace())
+                start(connection, listener.Endpoint.ToString());
+            else
+                TurnAway(connection, CloseReason.Drain);
+        }
+    }
+
+    /// <summary>The next that waits, or null; an error here must not keep the listeners from being closed.</summary>
+    private Connection? TakeOne(Listener listener)
+    {
+        try
+        {
+            return listener.TryAccept(out var connection) ? connection : null;
+        }
+        catch (MortiseException)
+        {
+            counters.Rejected(RejectReason.AcceptError);
+            return null;
+        }
+    }
+
+    private bool IsAdmitted(Connection connection)
+    {
+        var welcome = IsWelcome(connection);
+        if (welcome && admission.TryEnter(connection.RemoteEndpoint))
+            return true;
+        counters.Rejected(welcome ? RejectReason.AddressLimit : RejectReason.Denied);
+        ServerLog.Rejected(options.Logger, connection.RemoteEndpoint.Authority, welcome ? "address_limit" : "denied");
+        connection.Abort(CloseReason.RateLimit);
+        admission.ReleaseDescriptor();
+        return false;
+    }
+
+    /// <summary>A judge that throws has not said yes, and must not take the accept loop with it.</summary>
+    private bool IsWelcome(Connection connection)
+    {
+        try
+        {
+            return options.Admit?.Invoke(connection.RemoteEndpoint) != false;
+        }
+        catch (Exception e)
+        {
+            ServerLog.HandlerFault(options.Logger, e, ConnectionServer.Name(connection));
+            return false;
+        }
+    }
+
+    private void TurnAway(Connection connection, CloseReason reason)
+    {
+        connection.Abort(reason);
+        admission.Leave(connection.RemoteEndpoint);
+        admission.ReleaseDescriptor();
+    }
+
+    /// <summary>Holds the newcomer back until there is a place; when accepting stops first, it has to go.</summary>
+    private async ValueTask StartAsync(Connection connection, string listener)
+    {
+        if (!admission.TryClaimPlace())
+        {
+            LogAtLimit(listener);
+            var place = admission.ClaimPlaceAsync(_suspended.Token);
+            await place.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (!place.IsCompletedSuccessfully)
+            {
+                TurnAway(connection, CloseReason.Drain);
+                return;
+            }
+        }
+
+        start(connection, listener);
+    }
+
+    /// <summary>At most one line a second: a full server has other things to do than to say so.</summary>
+    private void LogAtLimit(string listener)
+    {
+        var now = options.Time.GetTimestamp();
+        var last = Interlocked.Read(ref _atLimitLogged);
+        if (last != 0 && options.Time.GetElapsedTime(last, now) < TimeSpan.FromSeconds(1)
+            || Interlocked.CompareExchange(ref _atLimitLogged, now, last) != last)
+            return;
+        ServerLog.AtLimit(options.Logger, listener, admission.Limit);
+    }
+}
