@@ -39,7 +39,7 @@ internal static class DialReport
         Console.Error.WriteLine("  more: mortise explain " + error.Symbol);
     }
 
-    /// <summary>The kernel's own measure of the handshake, where it has one; our clock would count our start-up.</summary>
+    /// <summary>The kernel's measure of the handshake, where it has one; our clock would count our start-up.</summary>
     private static TimeSpan? Handshake(Connection connection) =>
         OperatingSystem.IsLinux() && connection.RemoteEndpoint.Kind == EndpointKind.Tcp
             ? connection.GetTcpInfo().RoundTrip
