@@ -36,14 +36,15 @@ internal abstract class Kind(string name, string defaultEndpoint, string descrip
         var client = endpoint.Kind == EndpointKind.UnixDatagram || endpoint.Kind == EndpointKind.Udp
             ? $"mortise send {endpoint} {Sample}"
             : $"mortise connect {shortest}";
+        var sample = framing is not null && !Sample.EndsWith("\\n", StringComparison.Ordinal) ? Sample + "\\n" : Sample;
         if (framing?.ToString() is { } rule && !rule.StartsWith("line", StringComparison.Ordinal))
             return $"{client} --frame {(rule.AsSpan().ContainsAny(ShellReads) ? $"'{rule}'" : rule)}";
         return endpoint.Kind switch
         {
-            EndpointKind.Tcp => $"printf '{Sample}' | nc -N {where}    or: {client}",
-            EndpointKind.Udp => $"printf '{Sample}' | nc -u -w1 {where}    or: {client}",
+            EndpointKind.Tcp => $"printf '{sample}' | nc -N {where}    or: {client}",
+            EndpointKind.Udp => $"printf '{sample}' | nc -u -w1 {where}    or: {client}",
             EndpointKind.Unix when !endpoint.IsAbstract =>
-                $"printf '{Sample}' | nc -NU {endpoint.Host}    or: {client}",
+                $"printf '{sample}' | nc -NU {endpoint.Host}    or: {client}",
             _ => client,
         };
     }
