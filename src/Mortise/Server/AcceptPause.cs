@@ -24,12 +24,12 @@ internal sealed class AcceptPause(ServerOptions options, string listener)
     }
 
     private void Tell(MortiseException error) =>
-        ServerLog.AcceptErrors(options.Logger, listener, error.Symbol, error.Errno, error.Reason, Max);
+        ServerLog.AcceptErrors(options.Log, listener, error.Symbol, error.Errno, error.Reason, Max);
 
     public void Recovered()
     {
         if (_errors > 0)
-            ServerLog.AcceptRecovered(options.Logger, listener, _errors);
+            ServerLog.AcceptRecovered(options.Log, listener, _errors);
         _errors = 0;
     }
 }

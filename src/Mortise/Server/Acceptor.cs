@@ -22,7 +22,7 @@ internal sealed class Acceptor(ServerOptions options, Admission admission, Serve
     {
         var listener = transport.Listen(endpoint, options.Transport);
         _listeners.Add(listener);
-        ServerLog.Listening(options.Logger, listener.Endpoint.ToString(), transport.Name);
+        ServerLog.Listening(options.Log, listener.Endpoint.ToString(), transport.Name);
     }
 
     public void Begin()
@@ -67,7 +67,7 @@ internal sealed class Acceptor(ServerOptions options, Admission admission, Serve
             }
             catch (Exception e)
             {
-                // Out of descriptors or memory, a client gone before accept, an owner's callback or logger that throws:
+                // Out of descriptors or memory, a client gone before accept, or what nobody foresaw:
                 // nothing ends this loop but the end of accepting.
                 counters.Rejected(RejectReason.AcceptError);
                 await pause.AfterAsync(e, _suspended.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -145,7 +145,7 @@ internal sealed class Acceptor(ServerOptions options, Admission admission, Serve
         if (welcome && admission.TryEnter(connection.RemoteEndpoint))
             return true;
         counters.Rejected(welcome ? RejectReason.AddressLimit : RejectReason.Denied);
-        ServerLog.Rejected(options.Logger, connection.RemoteEndpoint.Authority, welcome ? "address_limit" : "denied");
+        ServerLog.Rejected(options.Log, connection.RemoteEndpoint.Authority, welcome ? "address_limit" : "denied");
         connection.Abort(CloseReason.RateLimit);
         admission.ReleaseDescriptor();
         return false;
@@ -160,7 +160,7 @@ internal sealed class Acceptor(ServerOptions options, Admission admission, Serve
         }
         catch (Exception e)
         {
-            ServerLog.HandlerFault(options.Logger, e, ConnectionServer.Name(connection));
+            ServerLog.HandlerFault(options.Log, e, ConnectionServer.Name(connection));
             return false;
         }
     }
@@ -198,6 +198,6 @@ internal sealed class Acceptor(ServerOptions options, Admission admission, Serve
         if (last != 0 && options.Time.GetElapsedTime(last, now) < TimeSpan.FromSeconds(1)
             || Interlocked.CompareExchange(ref _atLimitLogged, now, last) != last)
             return;
-        ServerLog.AtLimit(options.Logger, listener, admission.Limit);
+        ServerLog.AtLimit(options.Log, listener, admission.Limit);
     }
 }

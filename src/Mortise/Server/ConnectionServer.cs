@@ -136,7 +136,7 @@ internal sealed class ConnectionServer : IDisposable
         _watch.Add(connection);
         ThreadPool.UnsafeQueueUserWorkItem(static s => _ = s.server.RunAsync(s.connection), (server: this, connection),
             preferLocal: false);
-        ServerLog.Accepted(_options.Logger, Name(connection), connection.RemoteEndpoint.Authority, listener);
+        ServerLog.Accepted(_options.Log, Name(connection), connection.RemoteEndpoint.Authority, listener);
     }
 
     private async Task RunAsync(Connection connection)
@@ -155,7 +155,7 @@ internal sealed class ConnectionServer : IDisposable
             // Draining ends the input under a peer that has done nothing wrong.
             var hint = reason == CloseReason.UnexpectedEof && _draining
                 ? "this server stopped before the rest came" : e.Hint;
-            ServerLog.FrameError(_options.Logger, Name(connection), connection.RemoteEndpoint.Authority, e.Symbol,
+            ServerLog.FrameError(_options.Log, Name(connection), connection.RemoteEndpoint.Authority, e.Symbol,
                 hint is null ? e.Reason : $"{e.Reason}: {hint}");
         }
         catch (Exception e) when (connection.CloseReason is not null
@@ -166,7 +166,7 @@ internal sealed class ConnectionServer : IDisposable
         catch (Exception e)
         {
             reason = CloseReason.HandlerFault;
-            ServerLog.HandlerFault(_options.Logger, e, Name(connection));
+            ServerLog.HandlerFault(_options.Log, e, Name(connection));
         }
 
         await connection.CloseAsync(reason, _options.WriteStallTimeout, _options.CloseLinger).ConfigureAwait(false);
@@ -180,7 +180,7 @@ internal sealed class ConnectionServer : IDisposable
         catch (Exception e)
         {
             // A fault in the owner's callback must not keep the place of a connection that is gone.
-            ServerLog.HandlerFault(_options.Logger, e, Name(connection));
+            ServerLog.HandlerFault(_options.Log, e, Name(connection));
         }
 
         Forget(connection);
@@ -198,7 +198,7 @@ internal sealed class ConnectionServer : IDisposable
 
         var reason = connection.CloseReason ?? CloseReason.Local;
         Counters.Closed(reason);
-        ServerLog.Closed(_options.Logger, Name(connection), reason.Name(), connection.BytesReceived,
+        ServerLog.Closed(_options.Log, Name(connection), reason.Name(), connection.BytesReceived,
             connection.BytesSent);
     }
 

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using Mortise.Telemetry;
 
 namespace Mortise;
 
@@ -76,6 +77,9 @@ public sealed class ServerOptions
     public Action<Connection>? OnClosed { get; set; }
 
     internal TimeProvider Time => Transport.Time;
+
+    /// <summary><see cref="Logger"/>, as the server uses it.</summary>
+    internal ILogger Log => field ??= new UnfailingLog(Logger);
 
     /// <summary>A negative time would be over before it began: only "never" may be below zero.</summary>
     private static TimeSpan Checked(TimeSpan time)
