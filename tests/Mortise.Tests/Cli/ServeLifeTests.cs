@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Net.Sockets;
+using System.Text.RegularExpressions;
 using Xunit;
 
 namespace Mortise.Tests.Cli;
@@ -51,7 +52,8 @@ public sealed class ServeLifeTests
     [Fact]
     public async Task Twenty_restarts_after_Ctrl_C_with_live_clients_bind_at_once()
     {
-        var (server, endpoint) = await MortiseProcess.ServeAsync("echo", ":0", "--drain", "2s");
+        // On 127.0.0.1 the port could become another test's local port while nobody listens.
+        var (server, endpoint) = await MortiseProcess.ServeAsync("echo", $"{Loopback.Own()}:0", "--drain", "2s");
         for (var restart = 0; restart < 20; restart++)
         {
             using var client = await ServeClient.ConnectAsync(endpoint);
@@ -79,10 +81,12 @@ public sealed class ServeLifeTests
         Assert.Equal(11, refused.ExitCode);
         Assert.Contains("setcap", refused.Error);
         Assert.Contains("ip_unprivileged_port_start", refused.Error);
-        var boundary = await MortiseProcess.RunShellAsync(
-            $"{nobody} $MORTISE serve echo :1024 & sleep 1.5; kill $!; wait $!");
-        Assert.Contains("listening tcp://127.0.0.1:1024", boundary.Output);
-        Row.Observed("E06", "as nobody :1023 is refused (exit 11, setcap, sysctl), :1024 listens");
+        var at = $"{Loopback.Own()}:1024";
+        await using var boundary = MortiseProcess.Shell($"exec {nobody} $MORTISE serve echo {at}");
+        await boundary.OutputAsync($"listening tcp://{Regex.Escape(at)}");
+        boundary.Signal("INT");
+        await boundary.ExitAsync();
+        Row.Observed("E06", "as nobody :1023 is refused (exit 11, setcap, sysctl), " + at + " listens");
     }
 
     [Fact]

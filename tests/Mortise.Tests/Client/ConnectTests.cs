@@ -113,9 +113,5 @@ public sealed class ConnectTests
         await Assert.ThrowsAsync<ConnectException>(async () => await SocketClient.ConnectAsync(endpoint));
 
     /// <summary>A port where nobody listens: one that the kernel has just given and taken back.</summary>
-    private static Endpoint Free()
-    {
-        using var listener = SocketServer.Listen(AnyPort);
-        return listener.Endpoint;
-    }
+    private static Endpoint Free() => Loopback.FreeEndpoint();
 }

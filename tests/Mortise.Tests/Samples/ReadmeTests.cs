@@ -24,7 +24,7 @@ public sealed class ReadmeTests
             File.Copy(settings, Path.Combine(Path.GetDirectoryName(program)!, Path.GetFileName(settings)), true);
         await File.WriteAllTextAsync(program, ProgramOf(blocks));
 
-        var at = Sample.FreeEndpoint();
+        var at = Loopback.FreeEndpoint();
         var (lines, client) = (Number(blocks, "Codec.Lines(), (session"), Number(blocks, "Console.WriteLine(await"));
         await using var server = await Sample.StartFileAsync(program, lines, at.ToString());
         await using (await Sample.ConnectAsync(at))

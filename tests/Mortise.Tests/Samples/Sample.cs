@@ -1,7 +1,5 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
-using System.Net;
-using System.Net.Sockets;
 using System.Reflection;
 using System.Text.RegularExpressions;
 using Mortise.Tests.Cli;
@@ -43,7 +41,7 @@ internal static partial class Sample
     /// <summary>Starts a server and returns once it takes connections at the port it was given.</summary>
     public static async Task<(MortiseProcess Server, Endpoint At)> ServeAsync(string name, params string[] before)
     {
-        var at = FreeEndpoint();
+        var at = Loopback.FreeEndpoint();   // the samples do not print the port they got
         var server = await StartAsync(name, [.. before, at.ToString()]);
         await using var probe = await ConnectAsync(at);
         return (server, at);
@@ -55,14 +53,6 @@ internal static partial class Sample
     /// <summary>The same for messages.</summary>
     public static ValueTask<Session<T>> ConnectAsync<T>(Endpoint at, Codec<T> codec) =>
         SocketClient.ConnectAsync(at, codec, Patiently);
-
-    /// <summary>A port that was free a moment ago: the samples do not print the one they got.</summary>
-    public static Endpoint FreeEndpoint()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return Endpoint.From(EndpointKind.Tcp, listener.LocalEndpoint);
-    }
 
     private static void Patiently(ClientOptions options)
     {

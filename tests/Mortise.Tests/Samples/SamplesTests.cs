@@ -16,7 +16,7 @@ public sealed partial class SamplesTests
     {
         var (server, at) = await Sample.ServeAsync("echo");
         await using var _ = server;
-        var nc = await MortiseProcess.RunShellAsync($"printf 'hello\\n' | nc -N -w 10 127.0.0.1 {at.Port}");
+        var nc = await MortiseProcess.RunShellAsync($"printf 'hello\\n' | nc -N -w 10 {at.Host} {at.Port}");
         Assert.Equal((0, "hello"), (nc.ExitCode, nc.Output));
 
         var sent = new byte[1024 * 1024];
@@ -85,7 +85,7 @@ public sealed partial class SamplesTests
     public async Task Client_waits_for_a_server_that_is_not_up_yet_and_then_talks()
     {
         await Sample.PrepareAsync("lines");
-        var at = Sample.FreeEndpoint();
+        var at = Loopback.FreeEndpoint();
         await using var client = await Sample.StartAsync("client", at.ToString());
         await client.ErrorAsync("^try 1: ECONNREFUSED; again in 0");
         await using var server = await Sample.StartAsync("lines", at.ToString());

@@ -13,8 +13,8 @@ public sealed class ConnectEndTests
         await using var client = MortiseProcess.Shell($"printf hi | mortise connect {peer.Address} --half-close");
         using var socket = await peer.AcceptAsync();
         Assert.Equal("hi", await socket.HearToEndAsync());
-        await StateAsync(socket.RemotePort(), "05");   // FIN-WAIT-2 (include/net/tcp_states.h)
-        await StateAsync(peer.Port, "08");             // CLOSE-WAIT
+        await StateAsync(socket.RemotePort(), peer.Port, "05");   // FIN-WAIT-2 (include/net/tcp_states.h)
+        await StateAsync(peer.Port, socket.RemotePort(), "08");   // CLOSE-WAIT
         await socket.SayAsync("answer after the FIN");
         socket.Dispose();
         Assert.Equal(0, await client.ExitAsync());
@@ -157,17 +157,17 @@ public sealed class ConnectEndTests
         await Assert.ThrowsAsync<SocketException>(() => flood);
     }
 
-    private static async Task StateAsync(int port, string wanted)
+    private static async Task StateAsync(int here, int there, string wanted)
     {
-        for (var waited = 0; State(port) != wanted; waited += 20)
+        for (var waited = 0; State(here, there) != wanted; waited += 20)
         {
-            Assert.True(waited < 5000, $"port {port} is in state {State(port)}, not {wanted}");
+            Assert.True(waited < 5000, $"{here} to {there} is in state {State(here, there)}, not {wanted}");
             await Task.Delay(20, TestContext.Current.CancellationToken);
         }
     }
 
-    /// <summary>The kernel's state of the socket with this local port that is no listener.</summary>
-    private static string State(int port) => File.ReadLines("/proc/net/tcp").Skip(1)
-        .Select(l => l.Split(' ', StringSplitOptions.RemoveEmptyEntries))
-        .Where(f => f[1].EndsWith($":{port:X4}", StringComparison.Ordinal) && f[3] != "0A").Select(f => f[3]).Single();
+    /// <summary>The kernel's state of one end of the connection between two ports of 127.0.0.1.</summary>
+    private static string? State(int here, int there) => Loopback.TcpRows()
+        .Where(row => row[1] == Loopback.TcpEnd(here) && row[2] == Loopback.TcpEnd(there))
+        .Select(row => row[3]).SingleOrDefault();
 }

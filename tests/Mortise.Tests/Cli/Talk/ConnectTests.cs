@@ -115,14 +115,12 @@ public sealed class ConnectTests
     public async Task The_local_address_port_and_interface_can_be_chosen()
     {
         using var peer = new BarePeer();
-        int free;
-        using (var probe = new BarePeer(backlog: -1))
-            free = probe.Port;
-        await using var chosen = MortiseProcess.Start("connect", peer.Address, "--bind", $"127.0.0.2:{free}",
+        var free = Loopback.FreeEndpoint().Authority;
+        await using var chosen = MortiseProcess.Start("connect", peer.Address, "--bind", free,
             "--interface", "lo", "--send", "x");
         using var socket = await peer.AcceptAsync();
         var peerEnd = socket.RemoteEndPoint!.ToString();
-        Assert.Equal($"127.0.0.2:{free}", peerEnd);
+        Assert.Equal(free, peerEnd);
         socket.Dispose();
         Assert.Equal(0, await chosen.ExitAsync());
         var wrong = await MortiseProcess.RunAsync(["connect", peer.Address, "--interface", "nosuch0"]);
@@ -131,7 +129,7 @@ public sealed class ConnectTests
         var foreign = await MortiseProcess.RunAsync(["connect", peer.Address, "--bind", "192.0.2.1:0"]);
         Assert.Equal(7, foreign.ExitCode);
         Assert.Contains("EADDRNOTAVAIL 99", foreign.Error);
-        Row.Observed("E08", $"--bind 127.0.0.2:{free} --interface lo: the server sees {peerEnd}");
+        Row.Observed("E08", $"--bind {free} --interface lo: the server sees {peerEnd}");
     }
 
     [Theory]
@@ -156,8 +154,7 @@ public sealed class ConnectTests
     }
 
     /// <summary>How often the kernel repeated the SYN of a connect to this port (proc(5), /proc/net/tcp).</summary>
-    private static int SynRepeats(int port) => File.ReadLines("/proc/net/tcp").Skip(1)
-        .Select(l => l.Split(' ', StringSplitOptions.RemoveEmptyEntries))
-        .Where(f => f[2].EndsWith($":{port:X4}", StringComparison.Ordinal) && f[3] == "02")
-        .Select(f => Convert.ToInt32(f[6], 16)).DefaultIfEmpty(0).Max();
+    private static int SynRepeats(int port) => Loopback.TcpRows()
+        .Where(row => row[2] == Loopback.TcpEnd(port) && row[3] == "02")
+        .Select(row => Convert.ToInt32(row[6], 16)).DefaultIfEmpty(0).Max();
 }

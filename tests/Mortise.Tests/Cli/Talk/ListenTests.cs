@@ -12,7 +12,7 @@ public sealed class ListenTests
     {
         await using var server = MortiseProcess.Start("listen", "tcp://127.0.0.1:0", "--json");
         var port = Port(await server.EventAsync("listening"));
-        Assert.Contains(File.ReadLines("/proc/net/tcp"), l => l.Contains($"0100007F:{port:X4} 00000000:0000 0A"));
+        Assert.Contains(Loopback.TcpRows(), row => row[1] == Loopback.TcpEnd(port) && row[3] == "0A");
         await using var nc = MortiseProcess.Shell($"printf 'from nc\n' | nc -N 127.0.0.1 {port}");
         Assert.Equal("from nc\n", (await server.EventAsync("recv")).GetProperty("text").GetString());
         await server.Input.WriteAsync("from listen\n");
