@@ -20,6 +20,7 @@ internal sealed class HouseMap(House house, Func<string, int> linesOf)
         (["Server"], "Framing", ["Client"]),
         (["Transports"], "Transports/Pipes", []),
         (["Transports/Memory"], "Transports/Managed", ["Transports/Linux", "Transports/Datagrams"]),
+        ([], "Transports/Sockets", ["Transports/Kernel"]),
     ];
 
     // Rooms that everybody stands on: drawn beside the house, each reached by one coloured line.

@@ -1,53 +1,30 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Net.Sockets;
-using Mortise.Errors;
 using Mortise.Transports.Pipes;
+using Mortise.Transports.Sockets;
 
 namespace Mortise.Transports.Managed;
 
 /// <summary>A listening socket of the operating system, TCP or Unix.</summary>
 internal sealed class SocketListener : Listener
 {
-    private const int IpProtoTcp = 6, TcpInfo = 11, UnackedOffset = 24;   // tcp(7), struct tcp_info
-
+    private readonly ListeningSocket _listening;
     private readonly Socket _socket;
     private readonly TransportOptions _options;
-    private readonly UnixSocketFile? _file;
 
-    public SocketListener(Socket socket, Endpoint endpoint, int backlog, TransportOptions options, UnixSocketFile? file)
+    public SocketListener(ListeningSocket listening, TransportOptions options)
     {
-        _socket = socket;
-        // Another acceptor may take what Poll saw; TryAccept must then say no, not wait.
-        _socket.Blocking = false;
+        _listening = listening;
+        _socket = listening.Socket;
         _options = options;
-        _file = file;
-        Endpoint = endpoint;
-        Backlog = backlog;
-        Notes = file?.Notes ?? [];
+        Notes = listening.Notes;
     }
 
-    public override Endpoint Endpoint { get; }
+    public override Endpoint Endpoint => _listening.Endpoint;
 
-    public override int Backlog { get; }
+    public override int Backlog => _listening.Backlog;
 
-    public override int AcceptQueueLength
-    {
-        get
-        {
-            if (!OperatingSystem.IsLinux() || _socket.ProtocolType != ProtocolType.Tcp)
-                return -1;
-            Span<byte> info = stackalloc byte[UnackedOffset + sizeof(int)];
-            try
-            {
-                var bytes = _socket.GetRawSocketOption(IpProtoTcp, TcpInfo, info);
-                return bytes == info.Length ? BitConverter.ToInt32(info[UnackedOffset..]) : -1;
-            }
-            catch (ObjectDisposedException)
-            {
-                return -1;
-            }
-        }
-    }
+    public override int AcceptQueueLength => _listening.AcceptQueueLength;
 
     public override async ValueTask<Connection> AcceptAsync(CancellationToken cancellationToken = default)
     {
@@ -62,7 +39,7 @@ internal sealed class SocketListener : Listener
         }
         catch (SocketException e) when (e.SocketErrorCode != SocketError.OperationAborted)
         {
-            throw AcceptFailure(e);
+            throw AcceptFailure.Of(e, Endpoint);
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
@@ -89,29 +66,19 @@ internal sealed class SocketListener : Listener
         }
         catch (SocketException e)
         {
-            throw AcceptFailure(e);
+            throw AcceptFailure.Of(e, Endpoint);
         }
     }
 
-    public override void Dispose()
-    {
-        _socket.Dispose();
-        _file?.Remove();
-    }
-
-    private MortiseException AcceptFailure(SocketException e)
-    {
-        var entry = ErrorCatalogue.From(e);
-        return new MortiseException("accept", Endpoint.ToString(), entry.Symbol, entry.English.Meaning,
-            entry.English.Tries[0], entry.Errno, e);
-    }
+    public override void Dispose() => _listening.Dispose();
 
     /// <summary>False when the peer vanished between the handshake and here: it is then nobody's connection.</summary>
     private bool TryWelcome(Socket socket, [NotNullWhen(true)] out Connection? connection)
     {
         try
         {
-            SocketTuning.TuneConnected(socket, _options);
+            if (!OperatingSystem.IsLinux()) // where accepted sockets inherit all of it from the listener
+                SocketTuning.TuneConnected(socket, _options);
             var local = Endpoint.From(Endpoint.Kind, socket.LocalEndPoint!);
             var remote = Endpoint.From(Endpoint.Kind, socket.RemoteEndPoint!);
             connection = new WireConnection(new SocketWire(socket), local, remote, _options.Time);

@@ -3,7 +3,7 @@ using System.Net.NetworkInformation;
 using System.Net.Sockets;
 using System.Text;
 
-namespace Mortise.Transports.Managed;
+namespace Mortise.Transports.Sockets;
 
 /// <summary>
 /// Applies <see cref="TransportOptions"/> to sockets; the raw numbers are Linux's, from the man pages named.
@@ -37,7 +37,7 @@ internal static class SocketTuning
             SetRaw(socket, IpProtoTcp, TcpSynCount, count);
     }
 
-    /// <summary>After accept or connect.</summary>
+    /// <summary>Before connect, and on a listener for those it will accept.</summary>
     public static void TuneConnected(Socket socket, TransportOptions options)
     {
         if (options.LingerSeconds is { } seconds)

@@ -1,16 +1,21 @@
 using System.Net.Sockets;
 using Mortise.Errors;
+using Mortise.Transports.Kernel;
 
-namespace Mortise.Transports.Managed;
+namespace Mortise.Transports.Sockets;
 
 /// <summary>
 /// The file behind a Unix listener. A file left by a killed server is found by asking: if nobody answers a connect, it
-/// is stale and removed; if somebody answers, the address is in use. The file goes away with its listener.
+/// is stale and removed; if somebody answers, the address is in use. The file goes away with its listener, unless the
+/// path has come to name another file by then.
 /// </summary>
 internal sealed class UnixSocketFile(string path)
 {
+    private const int IsBound = 1;
+
     private readonly List<string> _notes = [];
-    private int _removed;
+    private FileIdentity? _bound;
+    private int _state;
 
     public IReadOnlyList<string> Notes => _notes;
 
@@ -48,16 +53,22 @@ internal sealed class UnixSocketFile(string path)
             "stop that server, or choose another path");
     }
 
-    public void SetMode(UnixFileMode mode)
+    /// <summary>The file is there, and it is ours.</summary>
+    public void Bound(UnixFileMode? mode)
     {
-        if (!OperatingSystem.IsWindows())
-            File.SetUnixFileMode(path, mode);
+        _bound = FileIdentity.Of(path);
+        _state = IsBound;
+        if (mode is { } permissions && !OperatingSystem.IsWindows())
+            File.SetUnixFileMode(path, permissions);
     }
 
-    /// <summary>Only once: after that the path may belong to the next server.</summary>
+    /// <summary>
+    /// Call it while the socket is open: until then nobody else's file can have the number of ours. Only once: after
+    /// that it may, and the path belongs to the next server.
+    /// </summary>
     public void Remove()
     {
-        if (Interlocked.Exchange(ref _removed, 1) == 1)
+        if (Interlocked.Exchange(ref _state, 0) != IsBound || FileIdentity.Of(path) != _bound)
             return;
         try
         {
