@@ -43,12 +43,21 @@ public class FramingBench
     }
 }
 
-/// <summary>A buffer rented and returned on one thread, and four at once (one cached, three from the queue).</summary>
+/// <summary>
+/// A buffer rented and returned on one thread, and four at once: two of its own and two by way of the depot on an
+/// ordinary thread, all of its own on an event loop's.
+/// </summary>
 [MemoryDiagnoser]
 [Config(typeof(InThisProcess))]
 public class BufferBench
 {
     private readonly Block[] _rented = new Block[4];
+
+    [Params(2, 256)]
+    public int ThreadKeeps { get; set; }
+
+    [GlobalSetup]
+    public void Adopt() => BlockPool.Shared.Adopt(ThreadKeeps);
 
     [Benchmark]
     public void One() => BlockPool.Shared.Return(BlockPool.Shared.Rent(BlockPool.SmallBytes));

@@ -8,7 +8,7 @@ namespace Mortise.Transports.Pipes;
 /// </summary>
 internal sealed class Block(byte[] bytes) : ReadOnlySequenceSegment<byte>
 {
-    /// <summary>0 = in the pool, 1 = rented; changed atomically so that a second return is caught.</summary>
+    /// <summary>0 = in the pool, 1 = rented, so that a second return is caught.</summary>
     internal int Rented;
 
     /// <summary>

@@ -1,4 +1,4 @@
-using System.Collections.Concurrent;
+using System.Diagnostics.CodeAnalysis;
 using Mortise.Telemetry;
 
 namespace Mortise.Transports.Pipes;
@@ -6,48 +6,92 @@ namespace Mortise.Transports.Pipes;
 /// <summary>
 /// Buffers of three sizes for every connection of the process. A connection rents only when bytes are there and gives
 /// back when they are consumed, so an idle connection holds none. What the pool keeps is bounded; the rest is garbage.
+/// All are pinned, so that the kernel may be told where they are.
 /// </summary>
 /// <remarks>
-/// With <c>MORTISE_POISON=1</c> a returned buffer is overwritten and retired for a while, so that code which reads
-/// after returning sees 0xDB bytes, and a write after return is found when the buffer comes round again.
+/// Each thread has a shard with a few blocks, so that renting and returning share nothing with other threads; the loops
+/// ask for larger ones (<see cref="Adopt"/>). With <c>MORTISE_POISON=1</c> there are no shards: a returned buffer is
+/// overwritten and retired for a while, so that code which reads after returning sees 0xDB bytes, and a write after
+/// return is found when the buffer comes round again.
 /// </remarks>
-internal sealed class BlockPool(bool poison)
+internal sealed class BlockPool
 {
     public const int SmallBytes = 4 * 1024;
     public const int MediumBytes = 16 * 1024;
     public const int LargeBytes = 64 * 1024;
+    public const int Sizes = 3;
     private const byte Poison = 0xDB;
-    private const int KeptBytesMax = 16 * 1024 * 1024;
+    private const int DepotBytesMax = 16 * 1024 * 1024;
     private const int QuarantinedBlocks = 64;
+    private const int ThreadKeeps = 2;
 
-    private readonly ConcurrentQueue<Block>[] _kept = [new(), new(), new()];
-    private readonly int[] _keptCount = new int[3];
+    private readonly bool _poison;
+    private readonly bool _perThread;
+    private readonly BlockDepot[] _depots;
+    private readonly List<BlockShard> _shards = [];
+
+    /// <summary>Of what no living thread's shard counts.</summary>
     private long _outstanding;
 
     [ThreadStatic]
-    private static Block?[]? t_last;
+    private static BlockShard? t_shard;
+
+    [ThreadStatic]
+    private static Heir? t_heir;
+
+    /// <param name="poison">Finds uses after the return, at a price.</param>
+    /// <param name="perThread">Threads keep blocks for themselves; a thread does so for one pool.</param>
+    public BlockPool(bool poison, bool perThread = false)
+    {
+        _poison = poison;
+        _perThread = perThread && !poison;
+        _depots = [.. Enumerable.Range(0, Sizes)
+            .Select(size => new BlockDepot(DepotBytesMax / BytesOf(size), poison ? QuarantinedBlocks : 0))];
+    }
 
     public static BlockPool Shared { get; } = MakeShared();
 
-    /// <summary>Buffers rented and not yet returned; 0 when no connection holds bytes.</summary>
-    public long Outstanding => Interlocked.Read(ref _outstanding);
+    /// <summary>
+    /// Buffers rented and not yet returned; 0 when no connection holds bytes. Exact when nobody rents or returns
+    /// meanwhile.
+    /// </summary>
+    public long Outstanding
+    {
+        get
+        {
+            lock (_shards)
+                return Interlocked.Read(ref _outstanding) + _shards.Sum(s => s.Outstanding);
+        }
+    }
 
-    /// <summary>Bytes kept for the next connections, at most 16 MiB of each size.</summary>
-    public long KeptBytes => _keptCount.Select((count, size) => count * ((long)SmallBytes << (2 * size))).Sum();
+    /// <summary>
+    /// Bytes kept for the next connections: at most 16 MiB of each size, and for each thread 2 blocks of each size or
+    /// what it adopted.
+    /// </summary>
+    public long KeptBytes
+    {
+        get
+        {
+            lock (_shards)
+                return _depots.Select((d, size) => d.Count * (long)BytesOf(size)).Sum() + _shards.Sum(s => s.KeptBytes);
+        }
+    }
+
+    /// <summary>Threads that keep blocks; one that died counts until the collector has seen it.</summary>
+    internal int Shards => _shards.Count;
+
+    /// <summary>
+    /// The calling thread rents and returns all day, as an event loop does: it keeps <paramref name="blocksKept"/> of
+    /// 4 and of 16 KiB and a quarter of that of 64 KiB (256 are 9 MiB) for itself from now on.
+    /// </summary>
+    public void Adopt(int blocksKept) => OwnShard()?.Keep(blocksKept);
 
     /// <summary>A buffer of at least <paramref name="bytesMin"/> bytes; above 64 KiB it is not pooled.</summary>
     public Block Rent(int bytesMin)
     {
-        Interlocked.Increment(ref _outstanding);
         var size = SizeClass(bytesMin);
-        if (size < 0)
-            return new Block(GC.AllocateUninitializedArray<byte>(bytesMin)) { Rented = 1 };
-
-        if (!poison && this == Shared && t_last is { } last && last[size] is { } block)
-            last[size] = null;
-        else if (!TryTakeKept(size, out block))
-            block = new Block(GC.AllocateUninitializedArray<byte>(SmallBytes << (2 * size)));
-
+        var block = size >= 0 && t_shard is { } shard && shard.Pool == this
+            ? shard.Take(size) : RentSlowly(size, bytesMin);
         block.Rented = 1;
         return block;
     }
@@ -56,28 +100,18 @@ internal sealed class BlockPool(bool poison)
     /// theirs.</exception>
     public void Return(Block block)
     {
-        if (Interlocked.Exchange(ref block.Rented, 0) == 0)
-            throw new InvalidOperationException("A buffer was returned twice: two owners believed it theirs.");
-
-        Interlocked.Decrement(ref _outstanding);
-        if (block.Lent)
-            return;
-        block.Clear();
-        var size = SizeClass(block.Bytes.Length);
-        if (size < 0)
-            return;
-        if (poison)
-            block.Bytes.AsSpan().Fill(Poison);
-        else if (this == Shared && (t_last ??= new Block?[3])[size] is null)
+        if (block.Rented == 0)
+            throw Twice();
+        if (!block.Lent && t_shard is { } shard && shard.Pool == this && SizeClass(block.Bytes.Length) is var size
+            && size >= 0)
         {
-            t_last[size] = block;
+            block.Rented = 0;
+            block.Clear();
+            shard.Put(block, size);
             return;
         }
 
-        if (Interlocked.Increment(ref _keptCount[size]) * (long)block.Bytes.Length <= KeptBytesMax)
-            _kept[size].Enqueue(block);
-        else
-            Interlocked.Decrement(ref _keptCount[size]);
+        ReturnSlowly(block);
     }
 
     /// <summary>Returns <paramref name="first"/> and all blocks behind it.</summary>
@@ -89,13 +123,6 @@ internal sealed class BlockPool(bool poison)
             Return(first);
             first = next;
         }
-    }
-
-    private static BlockPool MakeShared()
-    {
-        var pool = new BlockPool(Environment.GetEnvironmentVariable("MORTISE_POISON") == "1");
-        MortiseMeter.Probe(Metrics.BuffersOutstanding, () => pool.Outstanding);
-        return pool;
     }
 
     /// <summary>
@@ -111,16 +138,89 @@ internal sealed class BlockPool(bool poison)
         }
     }
 
-    private bool TryTakeKept(int size, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out Block? block)
+    internal static int BytesOf(int size) => SmallBytes << (2 * size);
+
+    internal static Block Make(int bytes) => new(GC.AllocateUninitializedArray<byte>(bytes, pinned: true));
+
+    internal BlockDepot Depot(int size) => _depots[size];
+
+    private Block RentSlowly(int size, int bytesMin)
+    {
+        if (OwnShard() is { } shard)
+        {
+            if (size >= 0)
+                return shard.Take(size);
+            shard.CountRented();
+            return Make(bytesMin);
+        }
+
+        Interlocked.Increment(ref _outstanding);
+        return size < 0 ? Make(bytesMin) : TryTakeKept(size, out var block) ? block : Make(BytesOf(size));
+    }
+
+    private void ReturnSlowly(Block block)
+    {
+        // Atomic where the fault is looked for; a pool with shards has made a plain look.
+        if (Interlocked.Exchange(ref block.Rented, 0) == 0)
+            throw Twice();
+        var shard = OwnShard();
+        if (shard is null)
+            Interlocked.Decrement(ref _outstanding);
+        else
+            shard.CountReturned();
+        if (block.Lent)
+            return;
+        block.Clear();
+        if (_poison)
+            block.Bytes.AsSpan().Fill(Poison);
+        if (SizeClass(block.Bytes.Length) is var size and >= 0)
+            _depots[size].Put([block]);
+    }
+
+    private bool TryTakeKept(int size, [NotNullWhen(true)] out Block? block)
     {
         block = null;
-        if (poison && _kept[size].Count < QuarantinedBlocks || !_kept[size].TryDequeue(out block))
+        if (_depots[size].Take(new Span<Block>(ref block!)) == 0)
             return false;
-        Interlocked.Decrement(ref _keptCount[size]);
-        if (poison && block.Bytes.AsSpan().IndexOfAnyExcept(Poison) is var at and >= 0)
+        if (_poison && block.Bytes.AsSpan().IndexOfAnyExcept(Poison) is var at and >= 0)
             throw new InvalidOperationException($"A buffer was written after it was returned (at byte {at}).");
         return true;
     }
+
+    /// <summary>The calling thread's shard, made when it first comes; null where it may have none.</summary>
+    private BlockShard? OwnShard()
+    {
+        if (!_perThread || t_shard is { } other && other.Pool != this)
+            return null;
+        if (t_shard is { } own)
+            return own;
+        var shard = new BlockShard(this, ThreadKeeps);
+        lock (_shards)
+            _shards.Add(shard);
+        t_heir = new Heir(shard);
+        return t_shard = shard;
+    }
+
+    private void Bury(BlockShard shard)
+    {
+        shard.Empty();
+        lock (_shards)
+        {
+            _shards.Remove(shard);
+            Interlocked.Add(ref _outstanding, shard.Outstanding);
+        }
+    }
+
+    private static BlockPool MakeShared()
+    {
+        var poison = Environment.GetEnvironmentVariable("MORTISE_POISON") == "1";
+        var pool = new BlockPool(poison, perThread: true);
+        MortiseMeter.Probe(Metrics.BuffersOutstanding, () => pool.Outstanding);
+        return pool;
+    }
+
+    private static InvalidOperationException Twice() =>
+        new("A buffer was returned twice: two owners believed it theirs.");
 
     private static int SizeClass(int bytes) => bytes switch
     {
@@ -129,4 +229,11 @@ internal sealed class BlockPool(bool poison)
         <= LargeBytes => 2,
         _ => -1,
     };
+
+    /// <summary>Reachable from its thread only: when the thread is gone, the collector calls and the shard is
+    /// buried.</summary>
+    private sealed class Heir(BlockShard shard)
+    {
+        ~Heir() => shard.Pool.Bury(shard);
+    }
 }
