@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Net;
 using Mortise.Transports;
 using Mortise.Transports.Managed;
@@ -10,7 +11,11 @@ namespace Mortise;
 /// </summary>
 internal static class Engine
 {
-    private static readonly Transport[] Transports = [new ManagedTransport(), new MemoryTransport()];
+    // What Auto means on Linux.
+    private const EngineKind LinuxDefault = EngineKind.Managed;
+
+    private static readonly MemoryTransport Memory = new();
+    private static readonly ConcurrentDictionary<EngineChoice, Transport> Engines = new();
 
     /// <summary>
     /// <c>localhost</c> is an address by definition (RFC 6761), so that it can be listened on; other names cannot.
@@ -19,15 +24,32 @@ internal static class Engine
         ? endpoint.WithAddress(IPAddress.Loopback)
         : endpoint;
 
-    /// <exception cref="UnsupportedException">No transport of this build carries the endpoint's kind.</exception>
-    public static Transport For(Endpoint endpoint) =>
-        Array.Find(Transports, t => t.Carries(endpoint.Kind)) ?? throw (endpoint.Kind switch
-        {
-            EndpointKind.Tls => new UnsupportedException("open", endpoint.ToString(),
-                "this version has no TLS", "use tcp:// behind a TLS proxy until it has"),
-            EndpointKind.UnixSeqPacket => new UnsupportedException("open", endpoint.ToString(),
-                "this version does not carry sequenced packets", "use unix: with a framing rule, e.g. --frame len:4"),
-            _ => new UnsupportedException("open", endpoint.ToString(),
-                "datagrams are no stream: they cannot carry a connection", "use DatagramSocket"),
-        });
+    /// <exception cref="UnsupportedException">No transport of this build, or the engine asked for on this system,
+    /// carries the endpoint.</exception>
+    /// <exception cref="InvalidSettingException">MORTISE_ENGINE names no engine.</exception>
+    public static Transport For(Endpoint endpoint, TransportOptions options) => endpoint.Kind switch
+    {
+        EndpointKind.Memory => Memory,
+        EndpointKind.Tcp or EndpointKind.Unix => Engines.GetOrAdd(Choose(options.Engine), Make),
+        EndpointKind.Tls => throw new UnsupportedException("open", endpoint.ToString(),
+            "this version has no TLS", "use tcp:// behind a TLS proxy until it has"),
+        EndpointKind.UnixSeqPacket => throw new UnsupportedException("open", endpoint.ToString(),
+            "this version does not carry sequenced packets", "use unix: with a framing rule, e.g. --frame len:4"),
+        _ => throw new UnsupportedException("open", endpoint.ToString(),
+            "datagrams are no stream: they cannot carry a connection", "use DatagramSocket"),
+    };
+
+    private static EngineChoice Choose(EngineKind asked)
+    {
+        var forced = Environment.GetEnvironmentVariable(EngineChoice.Variable);
+        return asked == EngineKind.Auto && string.IsNullOrEmpty(forced) && LinuxDefault == EngineKind.Managed
+            ? new(EngineKind.Managed, "managed")
+            : EngineChoice.Make(asked, forced, OperatingSystem.IsLinux(), static () => "not in this version");
+    }
+
+    private static Transport Make(EngineChoice choice) => choice.Kind switch
+    {
+        EngineKind.Managed => new ManagedTransport(choice.About),
+        _ => throw new UnsupportedException("engine", choice.About, "not in this version"),
+    };
 }

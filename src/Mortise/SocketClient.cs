@@ -21,7 +21,8 @@ public static class SocketClient
     {
         var options = new ClientOptions();
         configure?.Invoke(options);
-        return new Connector(Engine.For(endpoint), options).ConnectAsync(endpoint, cancellationToken);
+        var transport = Engine.For(endpoint, options.Transport);
+        return new Connector(transport, options).ConnectAsync(endpoint, cancellationToken);
     }
 
     /// <summary>Connects and speaks messages.</summary>

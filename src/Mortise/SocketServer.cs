@@ -95,7 +95,7 @@ public sealed class SocketServer : IAsyncDisposable
         var server = new ConnectionServer(handler, options);
         try
         {
-            server.Listen([.. endpoints.Select(Engine.Bindable).Select(e => (Engine.For(e), e))]);
+            server.Listen([.. endpoints.Select(Engine.Bindable).Select(e => (Engine.For(e, options.Transport), e))]);
             return new SocketServer(server, options);
         }
         catch
@@ -107,8 +107,11 @@ public sealed class SocketServer : IAsyncDisposable
 
     /// <summary>A bare listener, for those who accept by hand.</summary>
     /// <exception cref="BindException">The address is in use, not local, or not permitted.</exception>
-    public static Listener Listen(Endpoint endpoint, TransportOptions? options = null) =>
-        Engine.For(endpoint).Listen(Engine.Bindable(endpoint), options ?? new TransportOptions());
+    public static Listener Listen(Endpoint endpoint, TransportOptions? options = null)
+    {
+        options ??= new TransportOptions();
+        return Engine.For(endpoint, options).Listen(Engine.Bindable(endpoint), options);
+    }
 
     /// <summary>Stops accepting and closes the listeners; connections live on. Safe to call twice.</summary>
     public Task SuspendAsync() => _server.SuspendAsync();

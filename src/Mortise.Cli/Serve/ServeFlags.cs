@@ -7,10 +7,10 @@ namespace Mortise.Cli.Serve;
 internal sealed class ServeFlags
 {
     private readonly List<Option> _all = [];
-    private readonly Option<string?> _frame, _maxFrame, _engine, _loops, _interface, _sndbuf, _rcvbuf, _encoding,
+    private readonly Option<string?> _frame, _maxFrame, _engine, _interface, _sndbuf, _rcvbuf, _encoding,
         _acceptDelay, _readyFile, _sendQueue, _slow, _idle, _handshakeTimeout, _frameTimeout, _minRate, _writeStall,
         _userTimeout, _drain, _tls, _clientCa, _proxy, _metrics, _dashboard, _backplane;
-    private readonly Option<int?> _backlog, _maxConnections, _maxPerIp;
+    private readonly Option<int?> _loops, _backlog, _maxConnections, _maxPerIp;
     private readonly Option<bool> _reusePort, _quiet, _verbose, _json;
     private readonly Option<string[]> _allow, _deny, _trusted;
     private readonly Option<string?> _logFormat;
@@ -19,8 +19,8 @@ internal sealed class ServeFlags
     {
         _frame = Text("--frame", "RULE", "whole frames: line, len:4, delim:\\r\\n, fixed:16, varint, json, …");
         _maxFrame = Text("--max-frame", "SIZE", "the largest frame (1MiB)");
-        _engine = Text("--engine", "NAME", "auto or managed; io_uring and epoll are not in this version");
-        _loops = Text("--loops", "N", "event loops (not in this version)");
+        _engine = Text("--engine", "NAME", "auto (the best here, or what MORTISE_ENGINE says), io_uring, epoll, managed");
+        _loops = Number("--loops", "event loops of io_uring and epoll (0: one for each CPU)");
         _backlog = Number("--backlog", "accept queue asked of the kernel (512), clamped to net.core.somaxconn");
         _reusePort = Switch("--reuse-port", "several servers share the port, the kernel spreads (SO_REUSEPORT)");
         _interface = Text("--interface", "NAME", "only through this network interface, e.g. lo");
@@ -122,6 +122,12 @@ internal sealed class ServeFlags
     private Action<ServerOptions> ReadTransport(ParseResult parsed)
     {
         Action<TransportOptions> configure = t => t.ReusePort = parsed.GetValue(_reusePort);
+        var engine = EngineOf(parsed);
+        configure += t => t.Engine = engine;
+        if (parsed.GetValue(_loops) is { } loops)
+            configure += loops is >= 0 and <= TransportOptions.LoopsMax ? t => t.Loops = loops
+                : throw new InvalidSettingException("serve", $"--loops {loops}", "there is no such number of loops",
+                    $"write 1 to {TransportOptions.LoopsMax}, or 0 for one for each CPU");
         if (parsed.GetValue(_backlog) is { } backlog)
             configure += t => t.Backlog = backlog;
         if (parsed.GetValue(_interface) is { } name)
@@ -135,9 +141,18 @@ internal sealed class ServeFlags
         return o => configure(o.Transport);
     }
 
+    private EngineKind EngineOf(ParseResult parsed) => parsed.GetValue(_engine) switch
+    {
+        null or "auto" => EngineKind.Auto,
+        "io_uring" => EngineKind.IoUring,
+        "epoll" => EngineKind.Epoll,
+        "managed" => EngineKind.Managed,
+        var other => throw NoSuch(_engine, other, "auto, io_uring, epoll, managed"),
+    };
+
     private void RefuseLater(ParseResult parsed)
     {
-        Option<string?>[] later = [_tls, _clientCa, _dashboard, _backplane, _loops, _sendQueue, _handshakeTimeout];
+        Option<string?>[] later = [_tls, _clientCa, _dashboard, _backplane, _sendQueue, _handshakeTimeout];
         foreach (var option in later)
             if (parsed.GetValue(option) is not null)
                 throw Later(option.Name, "it is");
@@ -149,9 +164,6 @@ internal sealed class ServeFlags
         if (parsed.GetValue(_slow) is { } slow && slow != "wait")
             throw slow is "drop-oldest" or "drop-newest" or "disconnect" ? Later($"--slow {slow}", "it is")
                 : NoSuch(_slow, slow, "wait, drop-oldest, drop-newest, disconnect");
-        if (parsed.GetValue(_engine) is { } engine && engine is not ("auto" or "managed"))
-            throw engine is "io_uring" or "epoll" ? Later($"--engine {engine}", "the Linux engine is")
-                : NoSuch(_engine, engine, "auto, managed, io_uring, epoll");
     }
 
     private static UnsupportedException Later(string flag, string what) =>

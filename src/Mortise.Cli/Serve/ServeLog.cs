@@ -42,6 +42,14 @@ internal abstract class ServeLog(ServeSettings settings, CancellationTokenSource
     public abstract void Started(IReadOnlyList<Listener> listeners, IReadOnlyList<Endpoint> datagrams,
         Endpoint? metrics);
 
+    /// <summary>Which engine carries the streams, and why.</summary>
+    public void Engines(IReadOnlyList<Listener> listeners)
+    {
+        foreach (var engine in listeners.Select(l => l.Engine).Distinct())
+            if (!settings.Quiet)
+                Note("engine " + engine);
+    }
+
     public abstract void Accepted(Connection connection);
 
     public abstract void Received(Connection connection, ReadOnlySpan<byte> bytes);

@@ -47,6 +47,7 @@ internal sealed class ServeRun
                     server = SocketServer.Start(_streams, _handler, Configure);
                 echoes.AddRange(_datagrams.Select(e => new DatagramEcho(DatagramSocket.Bind(e), _log)));
                 metrics = MetricsPage.Start(_settings.Metrics);
+                _log.Engines(server?.Listeners ?? []);
                 _log.Started(server?.Listeners ?? [], [.. echoes.Select(e => e.Endpoint)], metrics?.Endpoint);
                 _log.MayLoseLines = true;
             }

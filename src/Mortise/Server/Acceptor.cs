@@ -21,6 +21,8 @@ internal sealed class Acceptor(ServerOptions options, Admission admission, Serve
     public void Bind(Transport transport, Endpoint endpoint)
     {
         var listener = transport.Listen(endpoint, options.Transport);
+        if (_listeners.TrueForAll(other => other.Engine != listener.Engine))
+            ServerLog.Engine(options.Log, listener.Engine);
         _listeners.Add(listener);
         ServerLog.Listening(options.Log, listener.Endpoint.ToString(), transport.Name);
     }

@@ -11,6 +11,10 @@ internal static partial class ServerLog
     [LoggerMessage(1, LogLevel.Information, "Listening on {Endpoint} ({Engine})")]
     public static partial void Listening(ILogger logger, string endpoint, string engine);
 
+    /// <summary>Which engine and why, once for each that a server uses.</summary>
+    [LoggerMessage(10, LogLevel.Information, "Engine {Engine}")]
+    public static partial void Engine(ILogger logger, string engine);
+
     [LoggerMessage(2, LogLevel.Debug, "Connection {Connection} accepted from {Peer} on {Endpoint}")]
     public static partial void Accepted(ILogger logger, string connection, string? peer, string endpoint);
 

@@ -22,6 +22,12 @@ public abstract class Listener : IDisposable
     /// <summary>Connections the kernel has completed that wait to be accepted, or -1 where it does not tell.</summary>
     public virtual int AcceptQueueLength => -1;
 
+    /// <summary>
+    /// The engine that carries its connections and why that one: <c>io_uring (kernel 6.18)</c>, <c>epoll:
+    /// io_uring_setup: EPERM (…)</c>, <c>managed: not Linux</c>.
+    /// </summary>
+    public string Engine { get; internal init; } = "";
+
     /// <summary>What the newcomer should know about this listener, e.g. that a stale socket file was removed.</summary>
     public IReadOnlyList<string> Notes { get; private protected init; } = [];
 

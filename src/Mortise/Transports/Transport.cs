@@ -6,6 +6,9 @@ internal abstract class Transport
     /// <summary>The name that logs and <c>--engine</c> use.</summary>
     public abstract string Name { get; }
 
+    /// <summary>The name and why it was chosen, for the one line at the start of a log.</summary>
+    public virtual string About => Name;
+
     public abstract bool Carries(EndpointKind kind);
 
     /// <exception cref="BindException">The address is in use, not local, or not permitted.</exception>

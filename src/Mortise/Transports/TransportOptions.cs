@@ -8,6 +8,30 @@ namespace Mortise;
 public sealed class TransportOptions
 {
     /// <summary>
+    /// What moves the bytes. <see cref="EngineKind.Auto"/> (default) takes the best that works here, or what the
+    /// environment variable <c>MORTISE_ENGINE</c> names: <c>io_uring</c>, <c>epoll</c> or <c>managed</c>.
+    /// </summary>
+    public EngineKind Engine { get; set; }
+
+    /// <summary>
+    /// Event loops of the Linux engine, 1 to 256; 0 = one for each CPU (default). All that ask for the same number
+    /// share the same loops.
+    /// </summary>
+    public int Loops
+    {
+        get;
+        set
+        {
+            ArgumentOutOfRangeException.ThrowIfNegative(value);
+            ArgumentOutOfRangeException.ThrowIfGreaterThan(value, LoopsMax);
+            field = value;
+        }
+    }
+
+    /// <summary>The most event loops that can be asked for: 256.</summary>
+    public const int LoopsMax = 256;
+
+    /// <summary>
     /// Connections the kernel completes and keeps for accept (<c>listen(2)</c>); clamped to somaxconn. Default 512.
     /// </summary>
     public int Backlog { get; set; } = 512;

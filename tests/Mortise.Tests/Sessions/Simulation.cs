@@ -33,7 +33,7 @@ internal sealed class Simulation
         using var listener = SocketServer.Listen(endpoint, options);
         for (var i = 0; i < Links; i++)
         {
-            var connecting = Engine.For(endpoint).ConnectAsync(endpoint, options, default);
+            var connecting = Engine.For(endpoint, options).ConnectAsync(endpoint, options, default);
             Demand(connecting.IsCompletedSuccessfully, "connecting in memory waits for nothing");
             Demand(listener.TryAccept(out var server), "the listener lost a connection");
             _links.Add(new SimulatedLink(this, i, connecting.Result, server!));

@@ -5,7 +5,7 @@ using Xunit;
 
 namespace Mortise.Tests.Transports;
 
-/// <summary>What the kernel was told about a listener holds for all that it accepts, without being told again.</summary>
+/// <summary>What the kernel was told about a listener holds for all that it accepts, without another word.</summary>
 public sealed class SocketOptionTests
 {
     private const int SolSocket = 1, SoSendBuffer = 7, SoReceiveBuffer = 8, SoKeepAlive = 9, SoLinger = 13;

@@ -7,14 +7,16 @@ using Mortise.Transports.Sockets;
 namespace Mortise.Transports.Managed;
 
 /// <summary>TCP and Unix streams through <see cref="System.Net.Sockets"/>: runs on every system .NET runs on.</summary>
-internal sealed class ManagedTransport : Transport
+internal sealed class ManagedTransport(string about) : Transport
 {
     public override string Name => "managed";
+
+    public override string About => about;
 
     public override bool Carries(EndpointKind kind) => kind is EndpointKind.Tcp or EndpointKind.Unix;
 
     public override Listener Listen(Endpoint endpoint, TransportOptions options) =>
-        new SocketListener(ListeningSocket.Open(endpoint, options), options);
+        new SocketListener(ListeningSocket.Open(endpoint, options), options) { Engine = About };
 
     public override async ValueTask<Connection> ConnectAsync(Endpoint endpoint, TransportOptions options,
         CancellationToken cancellationToken)

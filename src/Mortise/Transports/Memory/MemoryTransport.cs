@@ -14,7 +14,8 @@ internal sealed class MemoryTransport : Transport
     public override Listener Listen(Endpoint endpoint, TransportOptions options)
     {
         var listeners = options.Memory.Listeners;
-        var listener = new MemoryListener(endpoint, options.Backlog, l => listeners.TryRemove(new(endpoint.Host, l)));
+        var listener = new MemoryListener(endpoint, options.Backlog, l => listeners.TryRemove(new(endpoint.Host, l)))
+            { Engine = About };
         return listeners.TryAdd(endpoint.Host, listener)
             ? listener
             : throw new BindException(endpoint.ToString(), "EADDRINUSE", "another listener has this name",
