@@ -19,7 +19,7 @@ internal sealed class ServeFlags
     {
         _frame = Text("--frame", "RULE", "whole frames: line, len:4, delim:\\r\\n, fixed:16, varint, json, …");
         _maxFrame = Text("--max-frame", "SIZE", "the largest frame (1MiB)");
-        _engine = Text("--engine", "NAME", "auto (the best here, or what MORTISE_ENGINE says), io_uring, epoll, managed");
+        _engine = Text("--engine", "NAME", "auto (what works best, or MORTISE_ENGINE), io_uring, epoll, managed");
         _loops = Number("--loops", "event loops of io_uring and epoll (0: one for each CPU)");
         _backlog = Number("--backlog", "accept queue asked of the kernel (512), clamped to net.core.somaxconn");
         _reusePort = Switch("--reuse-port", "several servers share the port, the kernel spreads (SO_REUSEPORT)");
