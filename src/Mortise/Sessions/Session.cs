@@ -86,7 +86,7 @@ public sealed class Session<T> : IAsyncDisposable
         }
 
         if (!_batching)
-            _ = FlushQuietlyAsync();
+            Connection.FlushSoon();
         return true;
     }
 
@@ -182,8 +182,15 @@ public sealed class Session<T> : IAsyncDisposable
     {
         try
         {
-            lock (Connection.SendGate)
+            Connection.BeginMessage();
+            try
+            {
                 _codec.Write(message, Connection.Output);
+            }
+            finally
+            {
+                Connection.EndMessage();
+            }
         }
         catch (FrameException e)
         {

@@ -103,9 +103,10 @@ public abstract partial class Connection : IAsyncDisposable
     internal long FramesReceived { get; set; }
 
     /// <summary>
-    /// Held while a message is written to <see cref="Output"/> in pieces, so that it stays in one piece.
+    /// The thread that this connection's code runs on and returns to, the same object for all that share it; null where
+    /// that is the thread pool.
     /// </summary>
-    internal abstract Lock SendGate { get; }
+    internal virtual object? Home => null;
 
     /// <summary>Runs once, when the descriptor has been freed.</summary>
     internal Action? Released { get; set; }
@@ -161,6 +162,22 @@ public abstract partial class Connection : IAsyncDisposable
 
     /// <summary>The socket under the connection, or null (memory transport).</summary>
     internal virtual Socket? Socket => null;
+
+    /// <summary>Until <see cref="EndMessage"/> what is written to <see cref="Output"/> stays in one piece.</summary>
+    internal abstract void BeginMessage();
+
+    internal abstract void EndMessage();
+
+    /// <summary>What was written leaves soon; nobody waits, and a failure ends the connection.</summary>
+    internal abstract void FlushSoon();
+
+    /// <summary>Begins to serve, at once or soon, on the connection's home or on the thread pool.</summary>
+    internal virtual void Start(Action<Connection> serve, bool atHome) =>
+        ThreadPool.UnsafeQueueUserWorkItem(static s => s.serve(s.connection), (serve, connection: this), false);
+
+    /// <summary>Runs work soon where this connection lives, never on the caller's stack.</summary>
+    internal virtual void Post(SendOrPostCallback work, object? state) =>
+        ThreadPool.UnsafeQueueUserWorkItem(static s => s.work(s.state), (work, state), preferLocal: false);
 
     internal void CountReceived(int bytes) => Volatile.Write(ref _bytesReceived, _bytesReceived + bytes);
 

@@ -40,6 +40,13 @@ internal sealed class Block(byte[] bytes) : ReadOnlySequenceSegment<byte>
         Next = next;
     }
 
+    /// <summary>Alone again: it can be appended elsewhere.</summary>
+    public void Unlink()
+    {
+        RunningIndex = 0;
+        Next = null;
+    }
+
     public void Clear()
     {
         Filled = 0;

@@ -34,8 +34,6 @@ internal sealed class WireConnection : Connection
 
     public override long BytesQueued => _writer.Pending;
 
-    internal override Lock SendGate => _writer.Gate;
-
     internal override Socket? Socket => _wire.Socket;
 
     public override async ValueTask SendAsync(ReadOnlySequence<byte> bytes,
@@ -48,7 +46,7 @@ internal sealed class WireConnection : Connection
             return;
         }
 
-        lock (SendGate)
+        lock (_writer.Gate)
         {
             foreach (var segment in bytes)
                 _writer.Write(segment.Span);
@@ -56,6 +54,12 @@ internal sealed class WireConnection : Connection
 
         await _writer.FlushAsync(cancellationToken).ConfigureAwait(false);
     }
+
+    internal override void BeginMessage() => _writer.Gate.Enter();
+
+    internal override void EndMessage() => _writer.Gate.Exit();
+
+    internal override void FlushSoon() => _writer.FlushSoon();
 
     public override void EndInput(CloseReason reason)
     {

@@ -118,6 +118,20 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
         return borrow ? SendBorrowed(source) : FlushAsync(cancellationToken);
     }
 
+    /// <summary>A turn that nobody waits for; one is enough for all that was appended before it ends.</summary>
+    public void FlushSoon()
+    {
+        lock (Gate)
+        {
+            if (_fault is not null || _queued == 0)
+                return;
+            if (_sending)
+                _nextTurn ??= new Turn(wire.Continuations);
+            else
+                StartTurn(TakeBatch(), new Turn(wire.Continuations));
+        }
+    }
+
     public override void CancelPendingFlush()
     {
         // Flushes wait for the kernel alone and are cancelled by their own token; there is nothing to cancel here.

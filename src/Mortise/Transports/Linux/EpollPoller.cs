@@ -1,0 +1,252 @@
+using System.Runtime.InteropServices;
+using Mortise.Transports.Kernel;
+using Mortise.Transports.Pipes;
+
+namespace Mortise.Transports.Linux;
+
+/// <summary>
+/// The kernel's readiness (<c>epoll(7)</c>, edge-triggered): each connection is registered once, and what is ready is
+/// received and sent here, in rows of system calls without users' code in between.
+/// </summary>
+internal sealed unsafe class EpollPoller : Poller
+{
+    private const int EventsMax = 512, PartsMax = 64, ReceiveBytes = BlockPool.MediumBytes;
+    private const uint In = 1, Out = 4, Error = 8, Hangup = 0x10, PeerHangup = 0x2000, EdgeTriggered = 1u << 31;
+    private const int Add_ = 1, Delete = 2;
+
+    // IoState
+    private const uint Readable = 1, Writable = 2, Paused = 4, ToReceive = 8, WaitsToSend = 16, Finished = 32, HungUp = 64;
+
+    private readonly int _epoll;
+    private readonly int _wake;
+    private readonly byte* _events;
+    private readonly SlotTable<LoopConnection> _connections = new();
+    private readonly SlotTable<Watch> _watches = new();
+    private List<LoopConnection> _toReceive = [];
+    private List<LoopConnection> _receiving = [];
+
+    public EpollPoller()
+    {
+        _epoll = Libc.EpollCreate(Libc.EfdCloexec);
+        _wake = Libc.EventFd(0, Libc.EfdCloexec | Libc.EfdNonblock);
+        if (_epoll < 0 || _wake < 0)
+            throw new IOException("epoll_create1 or eventfd failed", Libc.Errno);
+        _events = (byte*)NativeMemory.Alloc((nuint)(EventsMax * EpollEvent.Bytes));
+        Control(Add_, _wake, In | EdgeTriggered, SlotTable.WakeTag);
+    }
+
+    public override int Attached => _connections.Count + _watches.Count;
+
+    public override void Wait(bool mayBlock)
+    {
+        var count = Libc.EpollWait(_epoll, _events, EventsMax, mayBlock && _toReceive.Count == 0 ? -1 : 0);
+        // EINTR is a turn without news.
+        for (var i = 0; i < count; i++)
+            Deliver(EpollEvent.Read(_events + i * EpollEvent.Bytes));
+        ReceiveAll();
+    }
+
+    public override void Wake()
+    {
+        ulong one = 1;
+        _ = Libc.Write(_wake, &one, sizeof(ulong));
+    }
+
+    public override void Add(Watch watch)
+    {
+        watch.Slot = _watches.Add(watch);
+        try
+        {
+            Control(Add_, watch.Fd, (watch.Writable ? Out : In) | EdgeTriggered,
+                _watches.Tag(watch.Slot) | SlotTable.WatchKind);
+        }
+        catch
+        {
+            _watches.Free(watch.Slot);
+            throw;
+        }
+    }
+
+    public override void Remove(Watch watch)
+    {
+        _ = Libc.EpollControl(_epoll, Delete, watch.Fd, null);
+        _watches.Free(watch.Slot);
+        watch.OnRemoved();
+    }
+
+    public override void Attach(LoopConnection connection)
+    {
+        connection.Slot = _connections.Add(connection);
+        connection.IoState = Writable;
+        try
+        {
+            Control(Add_, connection.Fd, In | Out | PeerHangup | EdgeTriggered, _connections.Tag(connection.Slot));
+        }
+        catch
+        {
+            _connections.Free(connection.Slot);
+            throw;
+        }
+    }
+
+    public override void Pause(LoopConnection connection)
+    {
+        connection.IoState |= Paused;
+        connection.OnPaused();
+    }
+
+    public override void Resume(LoopConnection connection)
+    {
+        connection.IoState &= ~Paused;
+        Queue(connection);
+    }
+
+    public override void Send(LoopConnection connection)
+    {
+        if ((connection.IoState & Writable) == 0)
+        {
+            connection.IoState |= WaitsToSend;
+            return;
+        }
+
+        var parts = stackalloc IoVector[PartsMax];
+        var count = connection.Gather(new Span<IoVector>(parts, PartsMax));
+        nint offered = 0;
+        for (var i = 0; i < count; i++)
+            offered += parts[i].Bytes;
+        var sent = SendParts(connection.Fd, parts, count);
+        var errno = sent < 0 ? Libc.Errno : 0;
+        if (errno == Libc.Eagain)
+        {
+            connection.IoState = connection.IoState & ~Writable | WaitsToSend;
+            return;
+        }
+
+        if (errno == 0 && sent < offered)
+            connection.IoState &= ~Writable;
+        connection.OnSent((int)Math.Max(sent, 0), errno);
+    }
+
+    public override void Detach(LoopConnection connection)
+    {
+        _ = Libc.EpollControl(_epoll, Delete, connection.Fd, null);
+        _connections.Free(connection.Slot);
+        connection.IoState = Finished;
+        connection.OnDetached();
+    }
+
+    public override void Dispose()
+    {
+        _ = Libc.Close(_epoll);
+        _ = Libc.Close(_wake);
+        NativeMemory.Free(_events);
+    }
+
+    private static nint SendParts(int fd, IoVector* parts, int count)
+    {
+        while (true)
+        {
+            nint sent;
+            if (count == 1)
+            {
+                sent = Libc.Send(fd, parts->Address, parts->Bytes, Libc.MsgDontWait | Libc.MsgNoSignal);
+            }
+            else
+            {
+                var message = new MessageHeader { Parts = parts, PartCount = count };
+                sent = Libc.SendMessage(fd, &message, Libc.MsgDontWait | Libc.MsgNoSignal);
+            }
+
+            if (sent >= 0 || Libc.Errno != Libc.Eintr)
+                return sent;
+        }
+    }
+
+    private void Deliver(EpollEvent news)
+    {
+        if (news.Tag == SlotTable.WakeTag)
+            return;
+        if ((news.Tag & SlotTable.WatchKind) != 0)
+        {
+            _watches.Find(news.Tag & ~SlotTable.WatchKind)?.OnReady();
+            return;
+        }
+
+        if (_connections.Find(news.Tag) is not { } connection)
+            return;
+        if ((news.Events & (PeerHangup | Hangup | Error)) != 0)
+            connection.IoState |= HungUp;
+        if ((news.Events & (In | PeerHangup | Hangup | Error)) != 0)
+            Queue(connection);
+        if ((news.Events & (Out | Error | Hangup)) == 0)
+            return;
+        connection.IoState |= Writable;
+        if ((connection.IoState & WaitsToSend) == 0)
+            return;
+        connection.IoState &= ~WaitsToSend;
+        Send(connection);
+    }
+
+    /// <summary>Something may be there: it is looked for until the kernel has nothing, one piece per turn.</summary>
+    private void Queue(LoopConnection connection)
+    {
+        connection.IoState |= Readable;
+        if ((connection.IoState & (Paused | ToReceive | Finished)) != 0)
+            return;
+        connection.IoState |= ToReceive;
+        _toReceive.Add(connection);
+    }
+
+    private void ReceiveAll()
+    {
+        (_receiving, _toReceive) = (_toReceive, _receiving);
+        foreach (var connection in _receiving)
+        {
+            connection.IoState &= ~ToReceive;
+            if ((connection.IoState & (Paused | Finished)) == 0)
+                Receive(connection);
+        }
+
+        _receiving.Clear();
+    }
+
+    private void Receive(LoopConnection connection)
+    {
+        var block = BlockPool.Shared.Rent(ReceiveBytes);
+        var room = block.Free;
+        var received = (int)Libc.Receive(connection.Fd, block.Address(), room, Libc.MsgDontWait);
+        var errno = received < 0 ? Libc.Errno : 0;
+        if (received > 0)
+        {
+            // A short count has emptied the socket, and what comes later is an event of its own; but the event of a
+            // FIN or an error that is behind these bytes may have come with theirs.
+            connection.IoState &= ~Readable;
+            block.Fill(received);
+            connection.OnReceived(block);
+            if (received == room || (connection.IoState & HungUp) != 0)
+                Queue(connection);
+            return;
+        }
+
+        BlockPool.Shared.Return(block);
+        if (errno == Libc.Eintr)
+        {
+            Queue(connection);
+            return;
+        }
+
+        connection.IoState &= ~Readable;
+        if (errno == Libc.Eagain)
+            return;
+        connection.IoState |= Finished;
+        connection.OnReceiveEnded(errno);
+    }
+
+    private void Control(int operation, int fd, uint events, ulong tag)
+    {
+        var wanted = stackalloc byte[EpollEvent.BytesMax];
+        new EpollEvent(events, tag).Write(wanted);
+        if (Libc.EpollControl(_epoll, operation, fd, wanted) != 0)
+            throw new IOException("epoll_ctl failed", Libc.Errno);
+    }
+}

@@ -1,0 +1,219 @@
+using System.Collections.Concurrent;
+using System.Runtime.ExceptionServices;
+using Mortise.Transports.Pipes;
+
+namespace Mortise.Transports.Linux;
+
+/// <summary>
+/// One thread, one <see cref="Poller"/>, and the connections that live on them. A turn waits for the kernel's news, runs
+/// the code that they wake, runs what other threads posted, and hands all bytes written meanwhile to the kernel
+/// together. Nothing of a connection is locked, because nothing of it is touched elsewhere.
+/// </summary>
+internal sealed class EventLoop
+{
+    /// <summary>Enough for a turn of a busy loop; what it needs beyond comes from the shared pool.</summary>
+    private const int BlocksKept = 256;
+
+    [ThreadStatic]
+    private static EventLoop? t_current;
+
+    private readonly ConcurrentQueue<(SendOrPostCallback Work, object? State)> _posts = new();
+    private readonly Thread _thread;
+    private Poller _poller = null!;
+    private LoopConnection? _firstReady;
+    private LoopConnection? _lastReady;
+    private LoopConnection? _firstToSend;
+    private LoopConnection? _lastToSend;
+    private int _awake = 1;
+    private volatile bool _stopping;
+    private int _connections;
+    private long _turns;
+
+    /// <summary>Starts the thread, and returns when its poller is ready.</summary>
+    /// <param name="name">Of the thread, as a debugger and <c>ps -L</c> show it.</param>
+    /// <param name="makePoller">Runs on the new thread: a ring belongs to the thread that made it.</param>
+    /// <exception cref="IOException">The poller could not be made.</exception>
+    public EventLoop(string name, Func<Poller> makePoller)
+    {
+        Context = new LoopContext(this);
+        using var ready = new ManualResetEventSlim();
+        ExceptionDispatchInfo? failure = null;
+        _thread = new Thread(() =>
+        {
+            try
+            {
+                _poller = makePoller();
+            }
+            catch (Exception e)
+            {
+                failure = ExceptionDispatchInfo.Capture(e);
+            }
+
+            ready.Set();
+            if (failure is null)
+                Run();
+        })
+        { Name = name, IsBackground = true };
+        _thread.UnsafeStart();
+        ready.Wait();
+        failure?.Throw();
+    }
+
+    /// <summary>The loop whose thread this is, or null.</summary>
+    public static EventLoop? Current => t_current;
+
+    public bool IsCurrent => t_current == this;
+
+    public string Name => _thread.Name!;
+
+    /// <summary>Brings awaits back here.</summary>
+    public LoopContext Context { get; }
+
+    /// <summary>For its connections and watches, on this thread.</summary>
+    public Poller Poller => _poller;
+
+    /// <summary>Connections that live here or are on their way.</summary>
+    public int Connections => Volatile.Read(ref _connections);
+
+    /// <summary>Counts up with each turn: who sees it stand still while <see cref="IsBusy"/> sees a blocked
+    /// loop.</summary>
+    public long Turns => Volatile.Read(ref _turns);
+
+    /// <summary>Not waiting for the kernel.</summary>
+    public bool IsBusy => Volatile.Read(ref _awake) == 1;
+
+    /// <summary>Whose code runs now, for the watchdog; null between connections.</summary>
+    public LoopConnection? Running { get; private set; }
+
+    /// <summary>Runs work on the loop's thread, soon and in order; from any thread. A sleeping loop is woken once for
+    /// all that is posted before it looks.</summary>
+    public void Post(SendOrPostCallback work, object? state)
+    {
+        _posts.Enqueue((work, state));
+        if (t_current != this && Interlocked.Exchange(ref _awake, 1) == 0)
+            _poller.Wake();
+    }
+
+    /// <summary><c>await loop.Enter()</c> goes on on the loop's thread, at once if it is this one.</summary>
+    public LoopEntry Enter() => new(this);
+
+    /// <summary>Ends the thread after this turn and waits for it; connections and watches must be gone.</summary>
+    public void Stop()
+    {
+        _stopping = true;
+        Post(static _ => { }, null);
+        if (!IsCurrent)
+            _thread.Join();
+    }
+
+    public void Count(int connections) => Interlocked.Add(ref _connections, connections);
+
+    /// <summary>The connection's code has something to go on with; it runs in this turn.</summary>
+    public void Ready(LoopConnection connection)
+    {
+        if (connection.IsReady)
+            return;
+        connection.IsReady = true;
+        if (_lastReady is null)
+            _firstReady = connection;
+        else
+            _lastReady.NextReady = connection;
+        _lastReady = connection;
+    }
+
+    /// <summary>The connection's writer has bytes for the kernel; they leave at the end of this turn.</summary>
+    public void ToSend(LoopConnection connection)
+    {
+        if (connection.IsToSend)
+            return;
+        connection.IsToSend = true;
+        if (_lastToSend is null)
+            _firstToSend = connection;
+        else
+            _lastToSend.NextToSend = connection;
+        _lastToSend = connection;
+    }
+
+    private void Run()
+    {
+        t_current = this;
+        SynchronizationContext.SetSynchronizationContext(Context);
+
+        while (!_stopping)
+            Turn();
+        _poller.Dispose();
+    }
+
+    /// <summary>A method of its own, so that the runtime may replace it by a faster version between turns.</summary>
+    private void Turn()
+    {
+        _poller.Wait(MayBlock());
+        Volatile.Write(ref _awake, 1);
+        Volatile.Write(ref _turns, _turns + 1);
+        RunReady();
+        RunPosts();
+        Send();
+    }
+
+    /// <summary>
+    /// Says "asleep" before the last look at the posts: who posts after that look wakes the loop, who posted before is
+    /// seen.
+    /// </summary>
+    private bool MayBlock()
+    {
+        if (_firstReady is not null || _firstToSend is not null)
+            return false;
+        Volatile.Write(ref _awake, 0);
+        Interlocked.MemoryBarrier();
+        return _posts.IsEmpty;
+    }
+
+    private void RunReady()
+    {
+        var next = _firstReady;
+        _firstReady = _lastReady = null;
+        while (next is { } connection)
+        {
+            next = connection.NextReady;
+            connection.NextReady = null;
+            connection.IsReady = false;
+            Running = connection;
+            connection.RunReady();
+        }
+
+        Running = null;
+    }
+
+    /// <summary>Only what was there at the start: work that posts itself again must not keep the kernel waiting.</summary>
+    private void RunPosts()
+    {
+        if (_posts.IsEmpty)
+            return;
+        for (var left = _posts.Count; left > 0 && _posts.TryDequeue(out var post); left--)
+        {
+            try
+            {
+                post.Work(post.State);
+            }
+            catch (Exception e)
+            {
+                // As everywhere in .NET, an exception that nobody awaits ends the process, not this loop in silence.
+                var unhandled = ExceptionDispatchInfo.Capture(e);
+                ThreadPool.UnsafeQueueUserWorkItem(static u => u.Throw(), unhandled, preferLocal: false);
+            }
+        }
+    }
+
+    private void Send()
+    {
+        var next = _firstToSend;
+        _firstToSend = _lastToSend = null;
+        while (next is { } connection)
+        {
+            next = connection.NextToSend;
+            connection.NextToSend = null;
+            connection.IsToSend = false;
+            connection.Send(_poller);
+        }
+    }
+}

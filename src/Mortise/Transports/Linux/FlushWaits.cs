@@ -1,0 +1,76 @@
+using System.IO.Pipelines;
+using Mortise.Transports.Pipes;
+
+namespace Mortise.Transports.Linux;
+
+/// <summary>
+/// Flushes that wait until so many bytes in all have gone. The handler's own is waited for without an allocation; made
+/// only for a connection whose peer once was slower than its writer.
+/// </summary>
+internal sealed class FlushWaits
+{
+    private readonly List<(long Position, TaskCompletionSource Gone)> _others = [];
+    private long _position;
+    private Exception? _fault;
+
+    /// <summary>The wait of the connection's own handler.</summary>
+    public LoopWait Own;
+
+    public bool TryBeginOwn(long position, bool cannotBeCancelled, out short token)
+    {
+        token = 0;
+        if (Own.IsWaiting || !cannotBeCancelled)
+            return false;
+        _position = position;
+        token = Own.Begin(foreign: false);
+        Own.IsWaiting = true;
+        return true;
+    }
+
+    public FlushResult Result(short token)
+    {
+        Own.End(token);
+        return _fault is null ? default : throw _fault;
+    }
+
+    public async ValueTask<FlushResult> JoinAsync(long position, CancellationToken cancellationToken)
+    {
+        var gone = new TaskCompletionSource();
+        _others.Add((position, gone));
+        await gone.Task.WaitOrLeaveAsync(Timeout.InfiniteTimeSpan, TimeProvider.System, cancellationToken)
+            .ConfigureAwait(false);
+        return default;
+    }
+
+    public void Join(long position, TaskCompletionSource gone) => _others.Add((position, gone));
+
+    public bool IsDue(long sent) => Own.IsWaiting && _position <= sent || _others.Exists(o => o.Position <= sent);
+
+    public void Complete(LoopConnection connection, long sent)
+    {
+        if (_others.Count > 0)
+        {
+            var due = _others.FindAll(o => o.Position <= sent);
+            _others.RemoveAll(o => o.Position <= sent);
+            due.ForEach(o => o.Gone.TrySetResult());
+        }
+
+        if (Own.IsWaiting && _position <= sent)
+            Own.Complete(connection);
+    }
+
+    public void Fail(LoopConnection connection, Exception fault)
+    {
+        _fault = fault;
+        foreach (var (_, gone) in _others)
+        {
+            gone.TrySetException(fault);
+            // Who gave up waiting does not look at it any more; it must not come back as an unobserved exception.
+            _ = gone.Task.Exception;
+        }
+
+        _others.Clear();
+        if (Own.IsWaiting)
+            Own.Complete(connection);
+    }
+}

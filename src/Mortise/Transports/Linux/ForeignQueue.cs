@@ -1,0 +1,100 @@
+using Mortise.Transports.Pipes;
+
+namespace Mortise.Transports.Linux;
+
+/// <summary>
+/// What other threads have written to a connection, until its loop takes it over. Senders on other threads share a
+/// lock; the loop takes it only when something is here.
+/// </summary>
+internal sealed class ForeignQueue
+{
+    private Block? _head;
+    private Block? _tail;
+    private long _bytes;
+
+    /// <summary>Held while a message is written in pieces, so that it stays in one piece.</summary>
+    public Lock Gate { get; } = new();
+
+    public long Bytes => Volatile.Read(ref _bytes);
+
+    /// <summary>A flush of this queue is on its way to the loop.</summary>
+    public int FlushPosted;
+
+    /// <summary>Memory that the caller, who holds the gate or is the only writer, fills until
+    /// <see cref="Advance"/>.</summary>
+    public Block Lend(int sizeHint)
+    {
+        lock (Gate)
+        {
+            var block = _tail;
+            if (block is null || block.Free < Math.Max(sizeHint, 1))
+            {
+                block = BlockPool.Shared.Rent(Math.Max(sizeHint, BlockPool.SmallBytes));
+                if (_tail is null)
+                    _head = block;
+                else
+                    _tail.Append(block);
+                _tail = block;
+            }
+
+            block.Lent = true;
+            return block;
+        }
+    }
+
+    public void Advance(int bytes)
+    {
+        lock (Gate)
+        {
+            ArgumentOutOfRangeException.ThrowIfNegative(bytes);
+            ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, _tail?.Free ?? 0);
+            if (_tail is null)
+                return;
+            _tail.Lent = false;
+            _tail.Fill(bytes);
+            _bytes += bytes;
+        }
+    }
+
+    public void Write(ReadOnlySpan<byte> source)
+    {
+        lock (Gate)
+        {
+            while (source.Length > 0)
+            {
+                var block = _tail is { Free: > 0 } ? _tail : Lend(Math.Min(source.Length, BlockPool.LargeBytes));
+                block.Lent = false;
+                var bytes = Math.Min(source.Length, block.Free);
+                source[..bytes].CopyTo(block.FreeSpan);
+                block.Fill(bytes);
+                _bytes += bytes;
+                source = source[bytes..];
+            }
+        }
+    }
+
+    /// <summary>All blocks, linked; a block that somebody still writes to stays.</summary>
+    public Block? TakeAll()
+    {
+        lock (Gate)
+        {
+            if (_head is null || _bytes == 0 || _tail!.Lent)
+                return null;
+            var all = _head;
+            _head = _tail = null;
+            Volatile.Write(ref _bytes, 0);
+            return all;
+        }
+    }
+
+    /// <summary>The connection is over; what is lent is never handed out again.</summary>
+    public void Drop()
+    {
+        lock (Gate)
+        {
+            BlockPool.Shared.ReturnChain(_head);
+            _head = _tail = null;
+            Volatile.Write(ref _bytes, 0);
+        }
+    }
+}

@@ -1,0 +1,230 @@
+using Mortise.Transports.Kernel;
+using Mortise.Transports.Pipes;
+
+namespace Mortise.Transports.Linux;
+
+/// <summary>
+/// What has arrived for a connection and was not asked for yet. It pauses the kernel when that is more than
+/// <see cref="BytesMax"/>, so that one reader that dawdles holds no more than that of what all share.
+/// </summary>
+/// <remarks>The loop's thread only.</remarks>
+internal sealed class Inbox(LoopConnection connection)
+{
+    public const int BytesMax = 64 * 1024;
+
+    /// <summary>Worth copying, so that bytes which drip in one by one do not hold a block each.</summary>
+    private const int CopiedBytesMax = 1024;
+
+    private Block? _first;
+    private Block? _last;
+    private int _bytes;
+    private int _errno;
+    private Flow _flow;
+    private bool _resumeWanted;
+    private bool _inputEnded;
+    private bool _nothingLeft;
+    private bool _discarding;
+    private TaskCompletionSource? _peerEnd;
+
+    private enum Flow : byte
+    {
+        Receiving,
+        Pausing,   // asked; bytes may still arrive
+        Paused,
+        Direct,    // paused for good: what the kernel has is taken piece by piece, then it is the end
+    }
+
+    /// <summary>Moves what arrives to another connection, without asking the owner.</summary>
+    public Relay? Relay { get; private set; }
+
+    /// <summary>The peer's FIN, or the connection's failure, was read.</summary>
+    public bool PeerFinished { get; private set; }
+
+    /// <summary>Nothing more will be there after what was taken.</summary>
+    public bool IsAtEnd => _first is null && (PeerFinished && _errno == 0 || _nothingLeft);
+
+    /// <summary>What to throw when everything that arrived before it has been read.</summary>
+    public Exception? Failure { get; private set; }
+
+    /// <summary>Bytes that arrived after the owner had left.</summary>
+    public long Discarded { get; private set; }
+
+    public void Received(Block block)
+    {
+        connection.CountReceived(block.Filled);
+        if (_discarding)
+        {
+            Discarded += block.Filled;
+            BlockPool.Shared.Return(block);
+            return;
+        }
+
+        if (_first is null && Relay is { } relay && relay.TryForward(block))
+            return;
+        Add(block);
+        connection.Loop.Ready(connection);
+        if (_bytes > BytesMax && _flow == Flow.Receiving)
+            Pause();
+    }
+
+    /// <summary>The last of a connection's receives: 0 = FIN.</summary>
+    public void Ended(int errno)
+    {
+        PeerFinished = true;
+        _errno = errno;
+        _peerEnd?.TrySetResult();
+        if (_first is null && errno != 0)
+            Failure = connection.Fail("recv", errno);
+        connection.Loop.Ready(connection);
+    }
+
+    /// <summary>All that is there, linked; receiving goes on if it had been paused.</summary>
+    public (Block? First, Block? Last) TakeAll()
+    {
+        if (_first is null)
+        {
+            if (_flow == Flow.Direct && !PeerFinished)
+                ReceiveDirectly();
+            else if (_errno != 0)
+                Failure ??= connection.Fail("recv", _errno);
+        }
+
+        var all = (_first, _last);
+        _first = _last = null;
+        _bytes = 0;
+        if (_flow == Flow.Paused && !PeerFinished)
+            Resume();
+        _resumeWanted = _flow == Flow.Pausing;
+        return all;
+    }
+
+    public void Paused()
+    {
+        _flow = Flow.Paused;
+        if (_inputEnded && !_discarding)
+            GoDirect();
+        else if (_resumeWanted && !PeerFinished)
+            Resume();
+    }
+
+    /// <summary>
+    /// Nobody waits for this peer any more: what the kernel has already is still handed out, then it is the end.
+    /// </summary>
+    public void EndInput()
+    {
+        if (_inputEnded)
+            return;
+        _inputEnded = true;
+        if (PeerFinished)
+            return;
+        if (_flow == Flow.Receiving)
+            Pause();
+        else if (_flow == Flow.Paused)
+            GoDirect();
+    }
+
+    /// <summary>The owner has left: what is here and what still comes is thrown away.</summary>
+    public void Discard()
+    {
+        _discarding = true;
+        Drop();
+        Relay?.Abandon();
+        Relay = null;
+        if (_flow is Flow.Paused or Flow.Direct && !PeerFinished)
+            Resume();
+        _resumeWanted = true;
+    }
+
+    /// <summary>Ends with the peer's FIN or a failure.</summary>
+    public Task PeerEndAsync()
+    {
+        if (PeerFinished)
+            return Task.CompletedTask;
+        _peerEnd ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        return _peerEnd.Task;
+    }
+
+    public Task RelayTo(LoopWriter destination, (Block? First, int Start) held)
+    {
+        Relay = new Relay(connection, destination);
+        return Relay.Start(held.First, held.Start);
+    }
+
+    public void EndRelay() => Relay = null;
+
+    /// <summary>The connection is over.</summary>
+    public void Close()
+    {
+        Drop();
+        _discarding = true;
+        _peerEnd?.TrySetResult();
+        Relay?.Fail(Failure ?? connection.EndedError("recv"));
+    }
+
+    private void Add(Block block)
+    {
+        _bytes += block.Filled;
+        if (_last is null)
+        {
+            _first = _last = block;
+            return;
+        }
+
+        if (block.Filled <= CopiedBytesMax && _last.Free >= block.Filled)
+        {
+            block.Bytes.AsSpan(0, block.Filled).CopyTo(_last.FreeSpan);
+            _last.Fill(block.Filled);
+            BlockPool.Shared.Return(block);
+            return;
+        }
+
+        _last.Append(block);
+        _last = block;
+    }
+
+    private void Pause()
+    {
+        _flow = Flow.Pausing;
+        connection.Loop.Poller.Pause(connection);
+    }
+
+    private void Resume()
+    {
+        _flow = Flow.Receiving;
+        if (!connection.IsDetaching)
+            connection.Loop.Poller.Resume(connection);
+    }
+
+    private void GoDirect()
+    {
+        _flow = Flow.Direct;
+        connection.Loop.Ready(connection);
+    }
+
+    private void ReceiveDirectly()
+    {
+        var block = BlockPool.Shared.Rent(BlockPool.MediumBytes);
+        var received = connection.ReceiveNow(block.FreeSpan, out var errno);
+        if (received > 0)
+        {
+            block.Fill(received);
+            connection.CountReceived(received);
+            Add(block);
+            return;
+        }
+
+        BlockPool.Shared.Return(block);
+        if (received < 0 && errno == Libc.Eagain)
+            _nothingLeft = true;
+        else
+            Ended(received == 0 ? 0 : errno);
+    }
+
+    private void Drop()
+    {
+        Discarded += _bytes;
+        BlockPool.Shared.ReturnChain(_first);
+        _first = _last = null;
+        _bytes = 0;
+    }
+}

@@ -1,0 +1,343 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using System.Net.Sockets;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Mortise.Errors;
+using Mortise.Transports.Kernel;
+using Mortise.Transports.Pipes;
+
+namespace Mortise.Transports.Linux;
+
+/// <summary>
+/// A connection that lives on one <see cref="EventLoop"/>: its descriptor, its two pipes, and its end. Whoever is on
+/// another thread posts; the first reason to end is recorded at once, what follows from it happens on the loop.
+/// </summary>
+internal sealed class LoopConnection : Connection
+{
+    private const int DiscardBytes = 16 * 1024;
+    private const long DiscardedBytesMax = 64 * 1024 * 1024;
+
+    private readonly LoopReader _reader;
+    private readonly LoopWriter _writer;
+    private readonly int _fd;
+    private Task? _closing;
+    private Socket? _socket;
+    private int _endingReason = -1;
+    private bool _attached;
+    private bool _reset;
+    private bool _mayBlockClosing;
+
+    /// <summary>Owns <paramref name="fd"/> from here on, also when something fails.</summary>
+    public LoopConnection(EventLoop loop, int fd, Endpoint local, Endpoint remote, TransportOptions options)
+        : base(local, remote, options.Time)
+    {
+        Loop = loop;
+        _fd = fd;
+        _mayBlockClosing = options.LingerSeconds > 0;
+        _reader = new LoopReader(this);
+        _writer = new LoopWriter(this);
+        loop.Count(1);
+    }
+
+    public EventLoop Loop { get; }
+
+    public int Fd => _fd;
+
+    /// <summary>The poller's own: where it keeps this connection.</summary>
+    public int Slot { get; set; } = -1;
+
+    /// <summary>The poller's own: what the kernel is doing for this connection.</summary>
+    public uint IoState { get; set; }
+
+    /// <summary>The poller's own: memory that a send in flight needs, or 0.</summary>
+    public int IoMemory { get; set; }
+
+    /// <summary>Its code runs on the loop, and comes back to it.</summary>
+    public bool RunsAtHome { get; set; }
+
+    /// <summary>The end has begun: the poller is not asked for anything more.</summary>
+    public bool IsDetaching { get; private set; }
+
+    public bool IsReady { get; set; }
+
+    public LoopConnection? NextReady { get; set; }
+
+    public bool IsToSend { get; set; }
+
+    public LoopConnection? NextToSend { get; set; }
+
+    public LoopReader Reader => _reader;
+
+    public override PipeReader Input => _reader;
+
+    public override PipeWriter Output => _writer;
+
+    public override long BytesHeld => _reader.Held;
+
+    public override long BytesQueued => _writer.Queued;
+
+    internal override object Home => Loop;
+
+    internal override Socket? Socket => IsDetaching ? null
+        : _socket ??= new Socket(new SafeSocketHandle(_fd, ownsHandle: false));
+
+    /// <summary>Takes part in its loop from the next turn on.</summary>
+    public void Begin() => Loop.Post(static c => ((LoopConnection)c!).Attach(), this);
+
+    public override ValueTask SendAsync(ReadOnlySequence<byte> bytes, CancellationToken cancellationToken = default)
+    {
+        var sending = bytes.IsSingleSegment
+            ? _writer.WriteAsync(bytes.First, cancellationToken)
+            : _writer.WriteAsync(bytes, cancellationToken);
+        if (!sending.IsCompletedSuccessfully)
+            return new(sending.AsTask());
+        sending.GetAwaiter().GetResult();
+        return default;
+    }
+
+    public override void EndInput(CloseReason reason)
+    {
+        Interlocked.CompareExchange(ref _endingReason, (int)reason, -1);
+        Loop.Post(static c => ((LoopConnection)c!)._reader.Inbox.EndInput(), this);
+    }
+
+    public override void Abort(CloseReason reason = Mortise.CloseReason.Abort)
+    {
+        if (TryEnd(reason))
+            Release(reset: true);
+    }
+
+    /// <summary>Only the first call closes; the others wait with it.</summary>
+    public override ValueTask CloseAsync(CloseReason reason, TimeSpan flushTimeout, TimeSpan linger)
+    {
+        Task closing;
+        lock (_writer)
+            closing = _closing ??= CloseOnceAsync(reason, flushTimeout, linger);
+        return closing.IsCompleted || RunsAtHome ? new(closing) : new(ComeBackAsync(closing));
+    }
+
+    internal override void Start(Action<Connection> serve, bool atHome)
+    {
+        if (atHome)
+        {
+            RunsAtHome = true;
+            Loop.Post(static s =>
+            {
+                var (serve, connection) = (Tuple<Action<Connection>, Connection>)s!;
+                serve(connection);
+            }, Tuple.Create(serve, (Connection)this));
+        }
+        else
+        {
+            base.Start(serve, atHome);
+        }
+    }
+
+    internal override void Post(SendOrPostCallback work, object? state) => Loop.Post(work, state);
+
+    internal override void BeginMessage() => _writer.BeginMessage();
+
+    internal override void EndMessage() => _writer.EndMessage();
+
+    internal override void FlushSoon() => _writer.FlushSoon();
+
+    // What the poller tells. None of these runs a user's code.
+
+    public void OnReceived(Block block) => _reader.Inbox.Received(block);
+
+    public void OnReceiveEnded(int errno) => _reader.Inbox.Ended(errno);
+
+    public void OnPaused() => _reader.Inbox.Paused();
+
+    public int Gather(Span<IoVector> parts) => _writer.Gather(parts);
+
+    public void OnSent(int bytes, int errno) => _writer.Sent(bytes, errno);
+
+    public void OnDetached()
+    {
+        Loop.Count(-1);
+        if (_reset)
+            SetLingerZero();
+        else if (!_reader.Inbox.PeerFinished)
+            DiscardWhatIsThere();
+        if (_mayBlockClosing && !_reset)
+            ThreadPool.UnsafeQueueUserWorkItem(static fd => _ = Libc.Close(fd), _fd, preferLocal: false);
+        else
+            _ = Libc.Close(_fd);
+        _writer.Free();
+        Released?.Invoke();
+        Loop.Post(static c => ((LoopConnection)c!).AnnounceEnd(), this);
+    }
+
+    /// <summary>The loop's turn to run this connection's code.</summary>
+    public void RunReady()
+    {
+        _writer.RunReady();
+        _reader.RunReady();
+    }
+
+    /// <summary>The end of the loop's turn.</summary>
+    public void Send(Poller poller)
+    {
+        if (_writer.InFlight || _writer.Pending == 0 || IsDetaching || !_attached)
+            return;
+        _writer.InFlight = true;
+        poller.Send(this);
+    }
+
+    /// <summary>Records a failure, ends the connection, and gives the exception to throw.</summary>
+    public ConnectionException Fail(string operation, int errno)
+    {
+        if (CloseReason is not null)
+            return EndedError(operation);
+        var failure = Failures.Transfer(operation, RemoteEndpoint.ToString(), errno);
+        if (TryEnd(failure.CloseReason))
+            Release(reset: true);
+        return failure;
+    }
+
+    public void ShutdownSendNow()
+    {
+        // ENOTCONN after the peer's reset: there is nobody left to tell, and reading reports the reset.
+        if (!IsDetaching)
+            _ = Libc.Shutdown(_fd, Libc.ShutWrite);
+    }
+
+    /// <summary>Bytes received at once, 0 at the peer's FIN, or -1 and why. Only while the poller does not
+    /// receive.</summary>
+    public unsafe int ReceiveNow(Span<byte> buffer, out int errno)
+    {
+        fixed (byte* start = buffer)
+        {
+            while (true)
+            {
+                var received = (int)Libc.Receive(_fd, start, buffer.Length, Libc.MsgDontWait);
+                errno = received < 0 ? Libc.Errno : 0;
+                if (errno != Libc.Eintr)
+                    return received;
+            }
+        }
+    }
+
+    private void Attach()
+    {
+        if (_attached || IsDetaching)
+            return;
+        try
+        {
+            Loop.Poller.Attach(this);
+            _attached = true;
+            if (_writer.Pending > 0)
+                Loop.ToSend(this);
+        }
+        catch (IOException e)
+        {
+            Fail("attach", e.HResult);
+        }
+    }
+
+    private async Task CloseOnceAsync(CloseReason reason, TimeSpan flushTimeout, TimeSpan linger)
+    {
+        await Loop.Enter();
+        if (CloseReason is not null)
+            return;
+        _reader.Inbox.EndInput();
+        try
+        {
+            var flushed = _writer.CompleteAsync();
+            if (!flushed.IsCompletedSuccessfully)
+                await flushed.AsTask().WaitOrLeaveAsync(flushTimeout, Time).ConfigureAwait(false);
+            await Loop.Enter();
+            _reader.Inbox.Discard();
+            if (linger > TimeSpan.Zero && !_reader.Inbox.PeerFinished)
+            {
+                await _reader.Inbox.PeerEndAsync().WaitAsync(linger, Time)
+                    .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+        }
+        catch (TimeoutException)
+        {
+            Abort(Mortise.CloseReason.WriteStalled);
+            return;
+        }
+        catch (ConnectionException)
+        {
+            // The peer or an abort ended it first; TryEnd below keeps that first reason.
+        }
+
+        if (TryEnd(Explained(reason)))
+            Release(reset: false);
+    }
+
+    /// <summary>A caller from elsewhere goes on elsewhere: a loop is no place for code that may block.</summary>
+    private static async Task ComeBackAsync(Task work)
+    {
+        await work.ConfigureAwait(ConfigureAwaitOptions.ForceYielding | ConfigureAwaitOptions.SuppressThrowing);
+        await work.ConfigureAwait(false);
+    }
+
+    /// <summary>
+    /// Whoever ended the input is why a handler left, and why a frame was cut off; a fault of the handler or of the
+    /// peer's bytes stands for itself.
+    /// </summary>
+    private CloseReason Explained(CloseReason reason) => reason switch
+    {
+        Mortise.CloseReason.Local or Mortise.CloseReason.UnexpectedEof when _endingReason >= 0 =>
+            (CloseReason)_endingReason,
+        Mortise.CloseReason.Local when _reader.Inbox.PeerFinished => Mortise.CloseReason.Eof,
+        _ => reason,
+    };
+
+    /// <summary>
+    /// Only for the caller to whom <see cref="Connection.TryEnd"/> said true, so it runs once. Posted also on the loop:
+    /// the failure may have come to light in the middle of the poller's own work.
+    /// </summary>
+    private void Release(bool reset)
+    {
+        _reset = reset;
+        _writer.Break();
+        Loop.Post(static c => ((LoopConnection)c!).ReleaseHere(), this);
+    }
+
+    private void ReleaseHere()
+    {
+        IsDetaching = true;
+        _socket?.Dispose();
+        _reader.Retire();
+        if (_attached)
+            Loop.Poller.Detach(this);
+        else
+            OnDetached();
+    }
+
+    /// <summary>Closing with unread bytes makes the kernel send RST, which can destroy the reply on its way.</summary>
+    private void DiscardWhatIsThere()
+    {
+        Span<byte> scrap = stackalloc byte[DiscardBytes];
+        for (long discarded = 0; discarded < DiscardedBytesMax;)
+        {
+            var received = ReceiveNow(scrap, out _);
+            if (received <= 0)
+                return;
+            discarded += received;
+        }
+    }
+
+    /// <summary>
+    /// Throws away what the kernel has not sent, and tells the peer by RST (<c>socket(7)</c>, SO_LINGER). Unix sockets
+    /// have no reset of this kind: the option does nothing there.
+    /// </summary>
+    private unsafe void SetLingerZero()
+    {
+        var onForZeroSeconds = stackalloc int[2] { 1, 0 };
+        _ = Libc.SetSocketOption(_fd, Libc.SolSocket, Libc.SoLinger, onForZeroSeconds, 2 * sizeof(int));
+    }
+}
+
+/// <summary>Where a pooled block is; pooled arrays are pinned, so it stays there.</summary>
+internal static unsafe class BlockMemory
+{
+    public static byte* Address(this Block block) =>
+        (byte*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(block.Bytes));
+}

@@ -1,0 +1,100 @@
+using System.Threading.Tasks.Sources;
+
+namespace Mortise.Transports.Linux;
+
+/// <summary>
+/// One wait, over and over: what <c>ManualResetValueTaskSourceCore</c> is, but for a loop. Completed on the
+/// loop's thread, it goes on right there when that is the owner's home, so a message costs no hop and no allocation.
+/// </summary>
+internal struct LoopWait
+{
+    private static readonly Action<object?> Completed = static _ => { };
+
+    private Action<object?>? _continuation;
+    private object? _state;
+    private SynchronizationContext? _elsewhere;
+    private short _version;
+    private bool _foreign;
+
+    /// <summary>The loop has taken note of the wait; only its thread looks at this.</summary>
+    public bool IsWaiting;
+
+    /// <param name="foreign">The owner is on another thread, where it may register while the loop completes.</param>
+    public short Begin(bool foreign)
+    {
+        _continuation = null;
+        _state = null;
+        _elsewhere = null;
+        _foreign = foreign;
+        return ++_version;
+    }
+
+    public readonly ValueTaskSourceStatus Status(short token) =>
+        token != _version ? throw Misused()
+        : ReferenceEquals(Volatile.Read(in _continuation), Completed) ? ValueTaskSourceStatus.Succeeded
+        : ValueTaskSourceStatus.Pending;
+
+    public void End(short token)
+    {
+        if (Status(token) != ValueTaskSourceStatus.Succeeded)
+            throw Misused();
+        _continuation = null;
+        _version++;
+    }
+
+    public void OnCompleted(LoopConnection connection, Action<object?> continuation, object? state,
+        ValueTaskSourceOnCompletedFlags flags)
+    {
+        if ((flags & ValueTaskSourceOnCompletedFlags.FlowExecutionContext) != 0
+            && ExecutionContext.Capture() is { } flow)
+            (continuation, state) = (RunInFlow, Tuple.Create(flow, continuation, state));
+        _state = state;
+        if ((flags & ValueTaskSourceOnCompletedFlags.UseSchedulingContext) != 0
+            && SynchronizationContext.Current is { } context && context != connection.Loop.Context
+            && context.GetType() != typeof(SynchronizationContext))
+            _elsewhere = context;
+        if (!_foreign && connection.Loop.IsCurrent && _continuation is null)
+            _continuation = continuation;
+        else if (Interlocked.CompareExchange(ref _continuation, continuation, null) is { } other)
+            Schedule(connection, ReferenceEquals(other, Completed) ? continuation : throw Misused());
+    }
+
+    /// <summary>On the loop's thread, at the end of a phase in which users' code may run.</summary>
+    public void Complete(LoopConnection connection)
+    {
+        IsWaiting = false;
+        Action<object?>? continuation;
+        if (_foreign)
+            continuation = Interlocked.Exchange(ref _continuation, Completed);
+        else
+            (continuation, _continuation) = (_continuation, Completed);
+        if (continuation is null)
+            return;
+        if (connection.RunsAtHome && _elsewhere is null)
+            continuation(_state);
+        else
+            Schedule(connection, continuation);
+    }
+
+    private readonly void Schedule(LoopConnection connection, Action<object?> continuation)
+    {
+        if (_elsewhere is { } context)
+            context.Post(static s => Call((Tuple<Action<object?>, object?>)s!), Tuple.Create(continuation, _state));
+        else if (connection.RunsAtHome)
+            connection.Loop.Post(static s => Call((Tuple<Action<object?>, object?>)s!),
+                Tuple.Create(continuation, _state));
+        else
+            ThreadPool.UnsafeQueueUserWorkItem(continuation, _state, preferLocal: false);
+    }
+
+    private static void Call(Tuple<Action<object?>, object?> work) => work.Item1(work.Item2);
+
+    private static void RunInFlow(object? work)
+    {
+        var (flow, continuation, state) = (Tuple<ExecutionContext, Action<object?>, object?>)work!;
+        ExecutionContext.Run(flow, s => continuation(s), state);
+    }
+
+    private static InvalidOperationException Misused() =>
+        new("A pending read or flush was awaited twice, or after its end; a ValueTask is awaited once.");
+}
