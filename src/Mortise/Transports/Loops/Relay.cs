@@ -1,6 +1,6 @@
 using Mortise.Transports.Pipes;
 
-namespace Mortise.Transports.Linux;
+namespace Mortise.Transports.Loops;
 
 /// <summary>
 /// An echo or a proxy on one loop: what arrives on one connection is queued on another (or the same) as it is. It stops

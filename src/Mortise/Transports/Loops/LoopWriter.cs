@@ -4,7 +4,7 @@ using System.Threading.Tasks.Sources;
 using Mortise.Transports.Kernel;
 using Mortise.Transports.Pipes;
 
-namespace Mortise.Transports.Linux;
+namespace Mortise.Transports.Loops;
 
 /// <summary>
 /// The sending pipe of a <see cref="LoopConnection"/>. What is written in a turn of the loop leaves together at its end;

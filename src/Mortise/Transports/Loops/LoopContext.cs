@@ -1,6 +1,6 @@
 using System.Runtime.CompilerServices;
 
-namespace Mortise.Transports.Linux;
+namespace Mortise.Transports.Loops;
 
 /// <summary>What brings an <c>await</c> of anything (a delay, a query, a file) back to the connection's loop.</summary>
 internal sealed class LoopContext(EventLoop loop) : SynchronizationContext

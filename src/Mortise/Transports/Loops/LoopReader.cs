@@ -3,7 +3,7 @@ using System.IO.Pipelines;
 using System.Threading.Tasks.Sources;
 using Mortise.Transports.Pipes;
 
-namespace Mortise.Transports.Linux;
+namespace Mortise.Transports.Loops;
 
 /// <summary>
 /// The receiving pipe of a <see cref="LoopConnection"/>: hands out the very buffers that the kernel filled.

@@ -1,7 +1,7 @@
 using Mortise.Transports.Kernel;
 using Mortise.Transports.Pipes;
 
-namespace Mortise.Transports.Linux;
+namespace Mortise.Transports.Loops;
 
 /// <summary>
 /// What has arrived for a connection and was not asked for yet. It pauses the kernel when that is more than

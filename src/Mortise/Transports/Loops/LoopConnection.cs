@@ -7,7 +7,7 @@ using Mortise.Errors;
 using Mortise.Transports.Kernel;
 using Mortise.Transports.Pipes;
 
-namespace Mortise.Transports.Linux;
+namespace Mortise.Transports.Loops;
 
 /// <summary>
 /// A connection that lives on one <see cref="EventLoop"/>: its descriptor, its two pipes, and its end. Whoever is on

@@ -1,8 +1,9 @@
 using System.Runtime.InteropServices;
 using Mortise.Transports.Kernel;
+using Mortise.Transports.Loops;
 using Mortise.Transports.Pipes;
 
-namespace Mortise.Transports.Linux;
+namespace Mortise.Transports.Epoll;
 
 /// <summary>
 /// The kernel's readiness (<c>epoll(7)</c>, edge-triggered): each connection is registered once, and what is ready is

@@ -1,6 +1,6 @@
 using Mortise.Transports.Pipes;
 
-namespace Mortise.Transports.Linux;
+namespace Mortise.Transports.Loops;
 
 /// <summary>
 /// What other threads have written to a connection, until its loop takes it over. Senders on other threads share a

@@ -1,4 +1,4 @@
-namespace Mortise.Transports.Linux;
+namespace Mortise.Transports.Loops;
 
 /// <summary>What the two tables of a poller share: how a tag that the kernel carries is laid out.</summary>
 internal static class SlotTable

@@ -1,7 +1,7 @@
 using Mortise.Transports.Kernel;
 using Mortise.Transports.Pipes;
 
-namespace Mortise.Transports.Linux;
+namespace Mortise.Transports.Loops;
 
 /// <summary>
 /// How one event loop talks to the kernel: io_uring or epoll, and nothing else differs between the two. It is made,

@@ -1,6 +1,6 @@
 using System.Threading.Tasks.Sources;
 
-namespace Mortise.Transports.Linux;
+namespace Mortise.Transports.Loops;
 
 /// <summary>
 /// One wait, over and over: what <c>ManualResetValueTaskSourceCore</c> is, but for a loop. Completed on the

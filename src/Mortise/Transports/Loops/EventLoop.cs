@@ -2,7 +2,7 @@ using System.Collections.Concurrent;
 using System.Runtime.ExceptionServices;
 using Mortise.Transports.Pipes;
 
-namespace Mortise.Transports.Linux;
+namespace Mortise.Transports.Loops;
 
 /// <summary>
 /// One thread, one <see cref="Poller"/>, and the connections that live on them. A turn waits for the kernel's news, runs
@@ -138,6 +138,7 @@ internal sealed class EventLoop
     {
         t_current = this;
         SynchronizationContext.SetSynchronizationContext(Context);
+        BlockPool.Shared.Adopt(BlocksKept);
 
         while (!_stopping)
             Turn();

@@ -1,7 +1,7 @@
 using System.IO.Pipelines;
 using Mortise.Transports.Pipes;
 
-namespace Mortise.Transports.Linux;
+namespace Mortise.Transports.Loops;
 
 /// <summary>
 /// Flushes that wait until so many bytes in all have gone. The handler's own is waited for without an allocation; made
