@@ -6,7 +6,8 @@
 #   map           draw docs/house.svg from the compiled assembly; fails when two rooms use each other
 #   pack          fill artifacts/packages, then install from it as a stranger would
 #   portable      compile the library for Windows and macOS, where it is not run here
-#   bench [ARGS]  the same job on every peer, side by side in one run
+#   bench WHAT [ARGS]  peers: the same job on every peer, side by side; scale: many connections; churn: short ones;
+#                 micro: frames and pipes (BenchmarkDotNet)
 #   soak, cluster  not built yet (exit 12)
 set -euo pipefail
 
@@ -103,6 +104,15 @@ portable() {
     done
 }
 
+bench() {
+    local what=peers
+    [[ ${1:-} == --* || $# == 0 ]] || { what=$1 && shift; }
+    case $what in
+        micro) dotnet run --configuration Release --project benchmarks/Micro -- "${@:---filter=*}" ;;
+        *) dotnet run --configuration Release --project benchmarks/Peers -- "$what" "$@" ;;
+    esac
+}
+
 verb=${1:-help}
 shift || true
 mkdir -p "$results"
@@ -113,7 +123,7 @@ case $verb in
     map) build && MORTISE_ACCEPT_MAP=1 run_tests -class Mortise.Tests.Tidy.MapTests ;;
     pack) pack ;;
     portable) portable ;;
-    bench) dotnet run --configuration Release --project benchmarks/Peers -- "$@" ;;
+    bench) bench "$@" ;;
     soak | cluster) echo "$verb: not built yet" >&2 && exit 12 ;;
     *) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' build.sh >&2 && exit 2 ;;
 esac

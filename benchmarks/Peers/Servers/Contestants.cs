@@ -1,0 +1,46 @@
+namespace Mortise.Peers.Servers;
+
+/// <summary>What a contestant is, and so how it is started and which load it understands.</summary>
+internal enum Family
+{
+    Native,
+    DotNet,
+    Mortise,
+}
+
+/// <summary>One server of the comparison.</summary>
+/// <param name="Name">As the command and the table write it.</param>
+/// <param name="Family">How it is started.</param>
+/// <param name="Engine">What MORTISE_ENGINE is set to; null for servers that are not ours.</param>
+/// <param name="TakesLines">Whether it wants lines instead of any bytes.</param>
+/// <param name="About">One sentence for the page.</param>
+internal sealed record Contestant(string Name, Family Family, string? Engine, bool TakesLines, string About)
+{
+    /// <summary>Every ratio is to this one: 1.00.</summary>
+    public const string Measure = "c-epoll";
+
+    private static readonly (string Suffix, string Engine)[] Engines =
+        [("uring", "io_uring"), ("epoll", "epoll"), ("managed", "managed")];
+
+    public static readonly Contestant[] All =
+    [
+        new(Measure, Family.Native, null, false, "raw C: level-triggered epoll, recv and send; the measure"),
+        new("c-uring", Family.Native, null, false, "raw C: io_uring with multishot receive and provided buffers"),
+        new("libuv", Family.Native, null, false, "C on libuv, uv_try_write first"),
+        new("libevent", Family.Native, null, false, "C on libevent's plain events"),
+        new("asio", Family.Native, null, false, "C++ on standalone Asio"),
+        .. Engines.Select(e => new Contestant($"mortise-{e.Suffix}", Family.Mortise, e.Engine, false,
+            $"`c => c.Input.CopyToAsync(c.Output, c.Closed)` on {e.Engine}")),
+        .. Engines.Select(e => new Contestant($"mortise-{e.Suffix}-loop", Family.Mortise, e.Engine, false,
+            $"ReadAsync, WriteAsync of each segment, AdvanceTo on {e.Engine}: no fast path")),
+        .. Engines.Select(e => new Contestant($"mortise-{e.Suffix}-lines", Family.Mortise, e.Engine, true,
+            $"`Codec.Lines(), (s, line) => s.SendAsync(line)` on {e.Engine}: framed, decoded and answered one by one")),
+        new("socket", Family.DotNet, null, false, ".NET Socket, ReceiveAsync of nothing, then a rented buffer"),
+        new("saea", Family.DotNet, null, false, ".NET SocketAsyncEventArgs, a buffer per connection"),
+        new("kestrel", Family.DotNet, null, false, "Kestrel's stock transport under a ConnectionHandler"),
+    ];
+
+    /// <exception cref="FormatException">There is no such server.</exception>
+    public static Contestant Named(string name) => All.FirstOrDefault(c => c.Name == name)
+        ?? throw new FormatException($"no server '{name}'; there are: {string.Join(", ", All.Select(c => c.Name))}");
+}

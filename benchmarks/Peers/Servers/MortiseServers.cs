@@ -1,0 +1,61 @@
+using System.Buffers;
+
+namespace Mortise.Peers.Servers;
+
+/// <summary>Ours, as its users would write it. MORTISE_ENGINE says which engine carries it.</summary>
+internal static class MortiseServers
+{
+    /// <param name="kind"><c>mortise-ENGINE</c>, and perhaps <c>-loop</c>, <c>-lines</c>, <c>-bare</c>,
+    /// <c>-churn</c>.</param>
+    /// <param name="port">On 127.0.0.1.</param>
+    /// <param name="configure">Limits that the bench sets.</param>
+    public static Task RunAsync(string kind, int port, Action<ServerOptions> configure)
+    {
+        Endpoint endpoint = $"tcp://127.0.0.1:{port}";
+        return kind[(kind.LastIndexOf('-') + 1)..] switch
+        {
+            "loop" => SocketServer.RunAsync(endpoint, LoopAsync, configure),
+            "lines" => SocketServer.RunAsync(endpoint, Codec.Lines(), (s, line) => s.SendAsync(line), configure),
+            "bare" => AcceptByHandAsync(endpoint),
+            "churn" => SocketServer.RunAsync(endpoint, ChurnServer.HandleAsync, configure),
+            _ => SocketServer.RunAsync(endpoint, c => c.Input.CopyToAsync(c.Output, c.Closed), configure),
+        };
+    }
+
+    /// <summary>What CopyToAsync does, written out: nobody can call it a special case.</summary>
+    private static async Task LoopAsync(Connection connection)
+    {
+        while (true)
+        {
+            var read = await connection.Input.ReadAsync();
+            foreach (var segment in read.Buffer)
+                await connection.Output.WriteAsync(segment);
+            connection.Input.AdvanceTo(read.Buffer.End);
+            if (read.IsCompleted)
+                return;
+        }
+    }
+
+    /// <summary>A connection and nothing else: no limits, no timers, no telemetry of a server.</summary>
+    private static async Task AcceptByHandAsync(Endpoint endpoint)
+    {
+        using var listener = SocketServer.Listen(endpoint, new TransportOptions { Backlog = 4096 });
+        while (true)
+            _ = EchoAsync(await listener.AcceptAsync());
+    }
+
+    private static async Task EchoAsync(Connection connection)
+    {
+        await using (connection)
+        {
+            try
+            {
+                await LoopAsync(connection);
+            }
+            catch (ConnectionException)
+            {
+                // the load ends its connections with a reset
+            }
+        }
+    }
+}
