@@ -4,7 +4,7 @@ using System.Net.Sockets;
 
 namespace Mortise.Peers.Servers;
 
-/// <summary>.NET's own Socket with async and await. An idle connection holds no buffer: ours promises that too.</summary>
+/// <summary>.NET's own Socket with async and await. An idle connection holds no buffer, as ours holds none.</summary>
 internal static class PlainSocket
 {
     /// <summary>Room for the largest message of the loads, so that one receive is enough.</summary>
