@@ -57,13 +57,11 @@ internal sealed class Dial
         CancellationToken cancellationToken)
     {
         RefuseProxy(parsed);
-        if (parsed.GetValue(_interface) is { } name)
-            throw new UnsupportedException("send", endpoint.ToString(),
-                $"a datagram is not tied to an interface ({name}) in this version", "give --bind its address");
         if (!endpoint.IsUnix && endpoint.Address is null)
             endpoint = endpoint.WithAddress(
                 (await new Resolver().ResolveAsync(endpoint.Host, cancellationToken)).Addresses[0]);
-        return DatagramSocket.Connect(endpoint, Bind(parsed));
+        return DatagramSocket.Connect(endpoint,
+            new TransportOptions { Bind = Bind(parsed), Interface = parsed.GetValue(_interface) });
     }
 
     /// <exception cref="ConnectException">Nobody accepted.</exception>

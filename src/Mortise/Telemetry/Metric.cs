@@ -27,6 +27,7 @@ internal enum DropReason
     Disconnected,
     Truncated,
     RateLimit,
+    ReceiveQueue,
 }
 
 /// <summary>

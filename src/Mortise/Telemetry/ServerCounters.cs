@@ -11,7 +11,7 @@ namespace Mortise.Telemetry;
 internal sealed class ServerCounters : IDisposable
 {
     private readonly long[] _cells = new long[Metrics.CellCount];
-    private readonly ConcurrentDictionary<Metric, Func<long>> _probes = new();
+    private readonly ConcurrentDictionary<int, Func<long>> _probes = new();
 
     public ServerCounters() => MortiseMeter.Register(this);
 
@@ -57,7 +57,7 @@ internal sealed class ServerCounters : IDisposable
     public void Set(Metric gauge, long value) => Volatile.Write(ref _cells[gauge.FirstCell], value);
 
     /// <summary>Reads a metric from elsewhere when a snapshot is taken; the function must not throw or block.</summary>
-    public void Probe(Metric metric, Func<long> read) => _probes[metric] = read;
+    public void Probe(Metric metric, Func<long> read, int label = 0) => _probes[metric.FirstCell + label] = read;
 
     /// <summary>All values at this moment (each is exact; together they may be a moment apart).</summary>
     public CounterSnapshot Snapshot()
@@ -67,8 +67,8 @@ internal sealed class ServerCounters : IDisposable
         {
             for (var i = 0; i < copy.Length; i++)
                 copy[i] = Volatile.Read(ref _cells[i]);
-            foreach (var (metric, read) in _probes)
-                copy[metric.FirstCell] += read();
+            foreach (var (cell, read) in _probes)
+                copy[cell] += read();
         }
 
         return new(copy);

@@ -1,61 +1,86 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Runtime.InteropServices;
 using Mortise.Errors;
+using Mortise.Telemetry;
 using Mortise.Transports;
+using Mortise.Transports.Datagrams;
+using Mortise.Transports.Sockets;
 
 namespace Mortise;
 
 /// <summary>Whole messages over UDP or Unix datagram sockets. It is no stream and has no pipes.</summary>
-public sealed class DatagramSocket : IDisposable
+/// <remarks>
+/// One datagram at a time, or many with <see cref="ReceiveBatchAsync"/> and <see cref="SendBatchAsync"/>. A call that
+/// waits when the socket is closed, and any call after that, ends with a <see cref="ConnectionException"/> whose reason
+/// is <see cref="CloseReason.Local"/>.
+/// </remarks>
+public sealed partial class DatagramSocket : IDisposable
 {
     /// <summary>The largest UDP payload over IPv4: 65,535 less the IP and UDP headers.</summary>
     public const int UdpBytesMax = 65_507;
 
     private const int UdpOverV6BytesMax = 65_527; // an IPv6 header does not count its own 40 bytes
-    private const int Edestaddrreq = 89, Eafnosupport = 97;
+    private const int Eintr = 4, Eagain = 11, Edestaddrreq = 89, Emsgsize = 90, Eafnosupport = 97;
 
     private readonly Socket _socket;
-    private readonly EndpointKind _kind;
+    private readonly SafeHandle _handle;
     private readonly Endpoint? _peer;
-    private string? _file;
+    private readonly bool _isDual;
+    private readonly ServerCounters? _counters;
+    private UnixSocketFile? _file;
+    private long _drops;
 
     private DatagramSocket(Socket socket, EndpointKind kind, Endpoint? peer)
     {
-        _socket = socket;
-        _kind = kind;
-        _peer = peer;
+        (_socket, _handle, _peer, Kind) = (socket, socket.SafeHandle, peer, kind);
+        _isDual = socket.AddressFamily == AddressFamily.InterNetworkV6 && socket.DualMode;
+        LocalEndpoint = Endpoint.From(kind, socket.LocalEndPoint);
+        if (LocalEndpoint.IsWildcard)
+            DatagramKernel.AskForLocalAddresses(socket);
+        if (peer is not null)
+            return; // a client's traffic is not the server's
+        _counters = new ServerCounters();
+        _counters.Probe(Metrics.Dropped, () => KernelDrops ?? 0, (int)DropReason.ReceiveQueue);
     }
 
-    private bool IsV6 => _socket.AddressFamily == AddressFamily.InterNetworkV6;
-
-    /// <summary>The kernel would say ENETUNREACH for some of these, which sends people to their routes.</summary>
-    private bool IsForeign(Endpoint to) => _kind == EndpointKind.Udp && to.Address is { } address
-        && address.AddressFamily != _socket.AddressFamily && !(IsV6 && _socket.DualMode);
-
-    private string Limit => _kind == EndpointKind.Udp
-        ? $"and one datagram carries at most {(IsV6 ? UdpOverV6BytesMax : UdpBytesMax)}"
-        : $"and the send buffer holds {_socket.SendBufferSize}";
-
     /// <summary>The address bound, with the port that the kernel picked.</summary>
-    public Endpoint LocalEndpoint => Endpoint.From(_kind, _socket.LocalEndPoint);
+    public Endpoint LocalEndpoint { get; }
+
+    /// <summary>
+    /// Datagrams that the kernel threw away since the socket was made, because they came faster than they were received
+    /// and the receive buffer (<see cref="TransportOptions.ReceiveBufferBytes"/>) was full: the column <c>drops</c> of
+    /// /proc/net/udp. Null where the system does not tell (it tells on Linux).
+    /// </summary>
+    public long? KernelDrops => DatagramKernel.ReadDrops(_socket) is { } drops ? _drops = drops
+        : OperatingSystem.IsLinux() ? _drops : null;
+
+    internal EndpointKind Kind { get; }
 
     /// <summary>Receives at an address.</summary>
+    /// <param name="endpoint"><c>udp://</c> or <c>unixgram:</c>.</param>
+    /// <param name="options">Buffers, interface, sharing of the port, permissions; what is a stream's is left.</param>
     /// <exception cref="BindException">The address is in use, not local, or not permitted.</exception>
-    public static DatagramSocket Bind(Endpoint endpoint)
+    public static DatagramSocket Bind(Endpoint endpoint, TransportOptions? options = null)
     {
-        var (socket, address) = Create(endpoint);
+        options ??= new TransportOptions();
+        var (socket, address) = DatagramKernel.Create(endpoint);
+        var file = endpoint is { IsUnix: true, IsAbstract: false } ? new UnixSocketFile(endpoint.Host) : null;
         try
         {
-            if (endpoint.IsDualStack)
-                socket.DualMode = true;
-            socket.Bind(address);
-            var file = endpoint is { IsUnix: true, IsAbstract: false } ? endpoint.Host : null;
+            SocketTuning.PrepareListener(socket, options, endpoint.IsDualStack);
+            DatagramKernel.KeepReceiving(socket);
+            socket.Bind(file is null ? address : new UnixFileEndPoint(endpoint.Host));
+            file?.Bound(options.UnixFileMode);
             return new DatagramSocket(socket, endpoint.Kind, null) { _file = file };
         }
-        catch (SocketException e)
+        catch (Exception e)
         {
+            file?.Remove();
             socket.Dispose();
-            throw BindFailure.Of(e, endpoint);
+            if (e is SocketException failure)
+                throw BindFailure.Of(failure, endpoint);
+            throw;
         }
     }
 
@@ -63,13 +88,16 @@ public sealed class DatagramSocket : IDisposable
     /// Fixes the peer: no packet is sent, but only its datagrams are received, and an ICMP refusal of an earlier
     /// datagram is reported (ECONNREFUSED) by the next call.
     /// </summary>
+    /// <param name="endpoint"><c>udp://</c> or <c>unixgram:</c>.</param>
+    /// <param name="options">Local address, buffers and interface; what is a stream's is left.</param>
     /// <exception cref="ConnectException">There is no route, or no socket at the Unix path.</exception>
-    public static DatagramSocket Connect(Endpoint endpoint, Endpoint? bind = null)
+    public static DatagramSocket Connect(Endpoint endpoint, TransportOptions? options = null)
     {
-        var (socket, address) = Create(endpoint);
+        var (socket, address) = DatagramKernel.Create(endpoint);
         try
         {
-            if (bind?.ToSocketEndPoint() is { } local)
+            SocketTuning.PrepareClient(socket, options ?? new TransportOptions());
+            if (options?.Bind?.ToSocketEndPoint() is { } local)
                 socket.Bind(local);
             else if (endpoint.IsUnix && OperatingSystem.IsLinux())
                 // Without a name of our own the peer could not answer; an abstract one leaves no file behind.
@@ -77,12 +105,18 @@ public sealed class DatagramSocket : IDisposable
             socket.Connect(address);
             return new DatagramSocket(socket, endpoint.Kind, endpoint);
         }
-        catch (SocketException e)
+        catch (Exception e)
         {
             socket.Dispose();
-            throw Failures.Connect(e, endpoint.ToString());
+            if (e is SocketException failure)
+                throw Failures.Connect(failure, endpoint.ToString());
+            throw;
         }
     }
+
+    /// <summary>The kernel's buffers in bytes; Linux shows the double of what was asked for.</summary>
+    /// <exception cref="ObjectDisposedException">The socket is closed.</exception>
+    public (int Send, int Receive) GetSocketBuffers() => (_socket.SendBufferSize, _socket.ReceiveBufferSize);
 
     /// <summary>Sends one datagram to the connected peer.</summary>
     /// <exception cref="ConnectionException">Too long (EMSGSIZE), or an earlier datagram was refused.</exception>
@@ -95,50 +129,40 @@ public sealed class DatagramSocket : IDisposable
     public async ValueTask SendToAsync(ReadOnlyMemory<byte> datagram, Endpoint to,
         CancellationToken cancellationToken = default)
     {
+        ArgumentNullException.ThrowIfNull(to);
         try
         {
             if (_peer is null && IsForeign(to))
-                throw Failures.Transfer("send", to.ToString(), Eafnosupport,
-                    $"the socket is bound to {LocalEndpoint}, the other family; bind udp://*:PORT for both");
+                throw Foreign(to);
             if (_peer is not null)
                 await _socket.SendAsync(datagram, cancellationToken).ConfigureAwait(false);
             else
-                await _socket.SendToAsync(datagram, SocketFlags.None, Address(to), cancellationToken)
+                await _socket.SendToAsync(datagram, SocketFlags.None, DatagramKernel.Address(to), cancellationToken)
                     .ConfigureAwait(false);
+            CountSent(datagram.Length);
         }
-        catch (SocketException e)
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
-            var limit = e.SocketErrorCode == SocketError.MessageSize ? $"{datagram.Length} bytes, {Limit}" : null;
-            throw Failure("send", to, e, limit);
+            var tooLong = e is SocketException { SocketErrorCode: SocketError.MessageSize };
+            throw Failure("send", to, e, tooLong ? Limit(datagram.Length, to) : null);
         }
     }
 
     /// <summary>Waits for one datagram.</summary>
     /// <exception cref="ConnectionException">A connected peer refused an earlier datagram (ICMP port
-    /// unreachable).</exception>
+    /// unreachable), or the socket was closed.</exception>
     public async ValueTask<ReceivedDatagram> ReceiveAsync(Memory<byte> buffer,
         CancellationToken cancellationToken = default)
     {
         try
         {
-            if (_kind == EndpointKind.Udp)
-            {
-                // Only recvmsg(2) tells whether a datagram was cut; recvfrom would hand out the stump in silence.
-                EndPoint any = new IPEndPoint(IsV6 ? IPAddress.IPv6Any : IPAddress.Any, 0);
-                var message = await _socket.ReceiveMessageFromAsync(buffer, SocketFlags.None, any, cancellationToken)
-                    .ConfigureAwait(false);
-                return new ReceivedDatagram(message.ReceivedBytes, Endpoint.From(_kind, message.RemoteEndPoint),
-                    (message.SocketFlags & SocketFlags.Truncated) != 0);
-            }
-
-            // .NET's recvmsg garbles a Unix sender's name. MSG_TRUNC asks Linux for the length before the cut instead.
-            var whole = OperatingSystem.IsLinux() ? SocketFlags.Truncated : SocketFlags.None;
-            var unix = await _socket.ReceiveFromAsync(buffer, whole, new UnixDomainSocketEndPoint("x"),
-                cancellationToken).ConfigureAwait(false);
-            return new ReceivedDatagram(Math.Min(unix.ReceivedBytes, buffer.Length),
-                Endpoint.From(_kind, unix.RemoteEndPoint), unix.ReceivedBytes > buffer.Length);
+            var received = Kind == EndpointKind.Udp
+                ? await ReceiveUdpAsync(buffer, cancellationToken).ConfigureAwait(false)
+                : await ReceiveUnixAsync(buffer, cancellationToken).ConfigureAwait(false);
+            CountReceived(1, received.Length, received.Truncated ? 1 : 0);
+            return received;
         }
-        catch (SocketException e)
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
             throw Failure("recv", _peer ?? LocalEndpoint, e);
         }
@@ -147,42 +171,61 @@ public sealed class DatagramSocket : IDisposable
     /// <summary>Closes the socket and removes its Unix file; a second call does nothing.</summary>
     public void Dispose()
     {
+        _ = KernelDrops; // what it counted so far stays counted
+        _file?.Remove(); // first: the file's number is ours only as long as the socket is open
         _socket.Dispose();
-        if (Interlocked.Exchange(ref _file, null) is not { } file)
-            return;
-        try
-        {
-            File.Delete(file);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            // The folder went away or was locked after the bind; closing has nobody to tell.
-        }
+        _counters?.Dispose();
     }
 
-    /// <summary>A stream is refused by RST, which the catalogue tells; a datagram by ICMP.</summary>
-    private static ConnectionException Failure(string operation, Endpoint endpoint, SocketException e,
-        string? more = null)
+    private async ValueTask<ReceivedDatagram> ReceiveUdpAsync(Memory<byte> buffer, CancellationToken cancellationToken)
     {
-        var known = Failures.Transfer(operation, endpoint.ToString(), e, more);
-        return e.SocketErrorCode != SocketError.ConnectionRefused || endpoint.IsUnix ? known : new(operation,
-            known.Endpoint, known.CloseReason, known.Symbol,
-            "no process has this port: ICMP 'port unreachable' answered a datagram",
-            "on that host look at `ss -lunp`: is the port there, and on which address?", known.Errno, e);
+        // Only recvmsg(2) tells whether a datagram was cut; recvfrom would hand out the stump in silence.
+        EndPoint any = new IPEndPoint(_socket.AddressFamily == AddressFamily.InterNetworkV6
+            ? IPAddress.IPv6Any : IPAddress.Any, 0);
+        var message = await _socket.ReceiveMessageFromAsync(buffer, SocketFlags.None, any, cancellationToken)
+            .ConfigureAwait(false);
+        var local = LocalEndpoint.IsWildcard && message.PacketInformation.Address is { } address
+            ? LocalEndpoint.WithAddress(address)
+            : LocalEndpoint;
+        return new(message.ReceivedBytes, Endpoint.From(Kind, message.RemoteEndPoint), local,
+            (message.SocketFlags & SocketFlags.Truncated) != 0);
     }
 
-    private static (Socket Socket, EndPoint Address) Create(Endpoint endpoint)
+    private async ValueTask<ReceivedDatagram> ReceiveUnixAsync(Memory<byte> buffer, CancellationToken cancellationToken)
     {
-        var type = endpoint.Kind is EndpointKind.Udp or EndpointKind.UnixDatagram
-            ? SocketType.Dgram
-            : throw new UnsupportedException("open", endpoint.ToString(), "this endpoint is not a datagram endpoint",
-                "use udp:// or unixgram:");
-        var address = Address(endpoint);
-        return (new Socket(address.AddressFamily, type,
-            endpoint.IsUnix ? ProtocolType.Unspecified : ProtocolType.Udp), address);
+        // .NET's recvmsg garbles a Unix sender's name. MSG_TRUNC asks Linux for the length before the cut instead.
+        var whole = OperatingSystem.IsLinux() ? SocketFlags.Truncated : SocketFlags.None;
+        var unix = await _socket.ReceiveFromAsync(buffer, whole, new UnixDomainSocketEndPoint("x"),
+            cancellationToken).ConfigureAwait(false);
+        return new(Math.Min(unix.ReceivedBytes, buffer.Length), Endpoint.From(Kind, unix.RemoteEndPoint),
+            LocalEndpoint, unix.ReceivedBytes > buffer.Length);
     }
 
-    private static EndPoint Address(Endpoint endpoint) => endpoint.ToSocketEndPoint()
-        ?? throw new InvalidSettingException("address", endpoint.ToString(), "a datagram needs an address, not a name",
-            "resolve the name first");
+    /// <summary>The kernel would say ENETUNREACH for some of these, which sends people to their routes.</summary>
+    private bool IsForeign(Endpoint to) => to.Address is { } address && Kind == EndpointKind.Udp && !_isDual
+        && address.AddressFamily != _socket.AddressFamily;
+
+    private ConnectionException Foreign(Endpoint to) => Failures.Transfer("send", to.ToString(), Eafnosupport,
+        $"the socket is bound to {LocalEndpoint}, the other family; bind udp://*:PORT for both");
+
+    /// <summary>A dual-stack socket reaches an IPv4 peer by IPv4, with its limit.</summary>
+    private string Limit(int bytes, Endpoint to) => Kind != EndpointKind.Udp
+        ? $"{bytes} bytes, and the send buffer holds {_socket.SendBufferSize}"
+        : $"{bytes} bytes, and one datagram carries at most "
+            + (to.Address?.AddressFamily == AddressFamily.InterNetworkV6 ? UdpOverV6BytesMax : UdpBytesMax);
+
+    private static ConnectionException Failure(string operation, Endpoint endpoint, Exception cause,
+        string? more = null) => cause is SocketException { SocketErrorCode: not SocketError.OperationAborted } e
+        ? Failures.Transfer(operation, endpoint.ToString(), e, more)
+        : Failures.Closed(operation, endpoint.ToString(), CloseReason.Local, "the datagram socket was closed", cause);
+
+    private void CountReceived(int datagrams, long bytes, int truncated)
+    {
+        _counters?.Add(Metrics.FramesReceived, datagrams);
+        _counters?.Add(Metrics.BytesReceived, bytes);
+        if (truncated > 0)
+            _counters?.Dropped(DropReason.Truncated, truncated);
+    }
+
+    private void CountSent(long bytes) => _counters?.Add(Metrics.BytesSent, bytes);
 }
