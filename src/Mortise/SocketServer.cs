@@ -83,7 +83,11 @@ public sealed class SocketServer : IAsyncDisposable
     /// <exception cref="BindException">The address is in use, not local, or not permitted.</exception>
     public static SocketServer Start<T>(Endpoint endpoint, Codec<T> codec, Func<Session<T>, T, ValueTask> handler,
         Action<ServerOptions>? configure = null) =>
-        Start([endpoint], c => c.HandleAsync(codec, handler), configure);
+        Start([endpoint], c => c.HandleAsync(codec, handler), o =>
+        {
+            o.HandlerName = ConnectionServer.NameOf(handler);
+            configure?.Invoke(o);
+        });
 
     /// <summary>Binds all endpoints, or none: where one fails, those already bound are closed again.</summary>
     /// <exception cref="BindException">An address is in use, not local, or not permitted.</exception>

@@ -75,7 +75,7 @@ internal sealed class AddressRace(Transport transport, ClientOptions options, En
         {
             var connection = await transport.ConnectAsync(address, options.Transport, cancellationToken)
                 .ConfigureAwait(false);
-            connection.Released = DescriptorLedger.Process.Release;
+            connection.Adopt(DescriptorLedger.Process);
             return connection;
         }
         catch (ConnectException e)

@@ -30,7 +30,7 @@ internal sealed class Acceptor(ServerOptions options, Admission admission, Serve
     public void Begin()
     {
         foreach (var listener in _listeners)
-            _accepting.Add(Task.Run(() => AcceptLoopAsync(listener)));
+            _accepting.Add(listener.RunAsync(() => AcceptLoopAsync(listener)));
     }
 
     /// <summary>Stops accepting. Connections that the kernel had completed already are still served.</summary>

@@ -9,11 +9,12 @@ namespace Mortise.Server;
 /// Listens, admits, runs one handler per connection, and stops in steps. It knows connections, not messages; whoever
 /// wants messages wraps the handler.
 /// </summary>
-internal sealed class ConnectionServer : IDisposable
+internal sealed class ConnectionServer : IConnectionOwner, IDisposable
 {
     private static readonly TimeSpan LeaveTimeout = TimeSpan.FromSeconds(1);
 
     private readonly Func<Connection, Task> _handler;
+    private readonly Action<Connection> _run;
     private readonly ServerOptions _options;
     private readonly Admission _admission;
     private readonly Acceptor _acceptor;
@@ -26,6 +27,7 @@ internal sealed class ConnectionServer : IDisposable
     public ConnectionServer(Func<Connection, Task> handler, ServerOptions options)
     {
         _handler = handler;
+        _run = c => _ = RunAsync(c);
         _options = options;
         _admission = new Admission(options, DescriptorLedger.Process);
         _watch = new ConnectionWatch(options);
@@ -129,13 +131,22 @@ internal sealed class ConnectionServer : IDisposable
         Counters.Dispose();
     }
 
+    void IConnectionOwner.Released() => _admission.ReleaseDescriptor();
+
+    void IConnectionOwner.HomeBlocked(Connection connection, string home, int others, TimeSpan elapsed) =>
+        ServerLog.HomeBlocked(_options.Log, _options.HandlerName ?? NameOf(_handler), Name(connection), home,
+            (long)elapsed.TotalMilliseconds, others);
+
+    internal static string NameOf(Delegate handler) => handler.Method.DeclaringType is { } type
+        ? $"{type.FullName}.{handler.Method.Name}" : handler.Method.Name;
+
     private void Start(Connection connection, string listener)
     {
         Interlocked.Increment(ref _running);
         Counters.Accepted();
         _watch.Add(connection);
-        ThreadPool.UnsafeQueueUserWorkItem(static s => _ = s.server.RunAsync(s.connection), (server: this, connection),
-            preferLocal: false);
+        connection.Adopt(this);
+        connection.Start(_run, atHome: _options.Dispatch == Dispatch.Loop);
         ServerLog.Accepted(_options.Log, Name(connection), connection.RemoteEndpoint.Authority, listener);
     }
 
@@ -207,7 +218,6 @@ internal sealed class ConnectionServer : IDisposable
     {
         var left = Interlocked.Decrement(ref _running);
         _admission.Leave(connection.RemoteEndpoint);
-        _admission.ReleaseDescriptor();
         _admission.ReleasePlace();
         if (left > 0)
             return;

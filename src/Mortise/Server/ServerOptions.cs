@@ -25,6 +25,12 @@ public sealed class ServerOptions
         }
     } = 10_000;
 
+    /// <summary>Where handlers run. Default <see cref="Dispatch.Loop"/>.</summary>
+    public Dispatch Dispatch { get; set; }
+
+    /// <summary>The name of the user's handler in warnings.</summary>
+    internal string? HandlerName { get; set; }
+
     /// <summary>
     /// Connections from one remote IP address (one /64 for IPv6); more are closed at once. Default 1,024, which leaves
     /// loopback out unless <see cref="LimitLoopback"/> is set.

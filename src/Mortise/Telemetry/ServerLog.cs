@@ -27,6 +27,13 @@ internal static partial class ServerLog
     public static partial void HandlerFault(ILogger logger, Exception exception, string connection);
 
     /// <summary>Once per burst: the loop goes on, with pauses.</summary>
+    /// <summary>Once per time that it blocks.</summary>
+    [LoggerMessage(11, LogLevel.Warning, "The handler {Handler} of connection {Connection} has blocked {Home} for "
+        + "{Milliseconds} ms and counting; {Others} other connections wait. Await instead of blocking, or set "
+        + "Dispatch.ThreadPool")]
+    public static partial void HomeBlocked(ILogger logger, string handler, string connection, string home,
+        long milliseconds, int others);
+
     [LoggerMessage(5, LogLevel.Warning,
         "Accepting on {Endpoint} fails with {Symbol} ({Errno}): {Meaning}; trying again every {Pause}")]
     public static partial void AcceptErrors(ILogger logger, string endpoint, string symbol, int errno, string meaning,

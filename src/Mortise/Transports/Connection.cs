@@ -2,6 +2,7 @@ using System.Buffers;
 using System.IO.Pipelines;
 using System.Net.Sockets;
 using Mortise.Errors;
+using Mortise.Transports;
 
 namespace Mortise;
 
@@ -16,6 +17,7 @@ public abstract partial class Connection : IAsyncDisposable
 
     private readonly Lock _endGate = new();
     private CancellationTokenSource? _closed;
+    private IConnectionOwner? _owner;
     private bool _announced;
     private int _reason = -1;
     private long _bytesReceived;
@@ -108,8 +110,15 @@ public abstract partial class Connection : IAsyncDisposable
     /// </summary>
     internal virtual object? Home => null;
 
-    /// <summary>Runs once, when the descriptor has been freed.</summary>
-    internal Action? Released { get; set; }
+    /// <summary>Who is told that the descriptor has been freed.</summary>
+    internal IConnectionOwner? Owner => _owner;
+
+    /// <summary>The descriptor may be gone already: then the owner is told at once.</summary>
+    internal void Adopt(IConnectionOwner owner)
+    {
+        if (Interlocked.CompareExchange(ref _owner, owner, null) is not null)
+            owner.Released();
+    }
 
     /// <summary>
     /// Sends all of <paramref name="bytes"/>, whole and in order with other senders, from any thread.
@@ -199,6 +208,9 @@ public abstract partial class Connection : IAsyncDisposable
     /// </summary>
     private protected bool TryEnd(CloseReason reason) =>
         Interlocked.CompareExchange(ref _reason, (int)reason, -1) == -1;
+
+    /// <summary>The descriptor is free.</summary>
+    private protected void TellOwner() => Interlocked.Exchange(ref _owner, Orphaned.Instance)?.Released();
 
     private protected void AnnounceEnd()
     {

@@ -4,7 +4,7 @@ namespace Mortise.Transports;
 /// The process's file descriptors as a budget. A .NET process that runs out of them is aborted by its runtime, so
 /// every accept and connect claims one here first and the last few stay free.
 /// </summary>
-internal sealed class DescriptorLedger
+internal sealed class DescriptorLedger : IConnectionOwner
 {
     private readonly SemaphoreSlim _free;
 
@@ -31,6 +31,13 @@ internal sealed class DescriptorLedger
     public Task ClaimAsync(CancellationToken cancellationToken) => _free.WaitAsync(cancellationToken);
 
     public void Release() => _free.Release();
+
+    void IConnectionOwner.Released() => Release();
+
+    /// <summary>A client's own code blocked; it has no log of ours to tell.</summary>
+    void IConnectionOwner.HomeBlocked(Connection connection, string home, int others, TimeSpan elapsed)
+    {
+    }
 
     private static DescriptorLedger ReadProcess()
     {

@@ -43,6 +43,9 @@ public abstract class Listener : IDisposable
     /// <summary>Blocks the calling thread until a connection arrives.</summary>
     public Connection Accept() => AcceptAsync().AsTask().GetAwaiter().GetResult();
 
+    /// <summary>Runs a loop of accepts where that costs least; by default on the thread pool.</summary>
+    internal virtual Task RunAsync(Func<Task> acceptAsync) => Task.Run(acceptAsync);
+
     /// <summary>Closes the listening socket; connections that were accepted live on.</summary>
     public abstract void Dispose();
 }

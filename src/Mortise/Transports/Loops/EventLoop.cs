@@ -57,6 +57,7 @@ internal sealed class EventLoop
         _thread.UnsafeStart();
         ready.Wait();
         failure?.Throw();
+        LoopWatchdog.Add(this);
     }
 
     /// <summary>The loop whose thread this is, or null.</summary>
@@ -82,6 +83,9 @@ internal sealed class EventLoop
     /// <summary>Not waiting for the kernel.</summary>
     public bool IsBusy => Volatile.Read(ref _awake) == 1;
 
+    /// <summary>The watchdog's finding: it has not turned for a while, so nobody should be sent here.</summary>
+    public bool IsBlocked { get; set; }
+
     /// <summary>Whose code runs now, for the watchdog; null between connections.</summary>
     public LoopConnection? Running { get; private set; }
 
@@ -101,6 +105,7 @@ internal sealed class EventLoop
     public void Stop()
     {
         _stopping = true;
+        LoopWatchdog.Remove(this);
         Post(static _ => { }, null);
         if (!IsCurrent)
             _thread.Join();

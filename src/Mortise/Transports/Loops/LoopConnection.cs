@@ -166,7 +166,7 @@ internal sealed class LoopConnection : Connection
         else
             _ = Libc.Close(_fd);
         _writer.Free();
-        Released?.Invoke();
+        TellOwner();
         Loop.Post(static c => ((LoopConnection)c!).AnnounceEnd(), this);
     }
 

@@ -178,7 +178,7 @@ internal sealed class WireConnection : Connection
         _wire.Close(reset);
         _wire.WakeReader();
         _reader.Retire();
-        Released?.Invoke();
+        TellOwner();
         _wire.Post(static c => c.AnnounceEnd(), this);
     }
 }
