@@ -1,0 +1,62 @@
+using Mortise.Peers.Running;
+using Mortise.Peers.Servers;
+
+namespace Mortise.Peers.Scaling;
+
+/// <summary>Resident memory of one server process as its connections come and speak once, in KiB.</summary>
+/// <param name="Server">What was started.</param>
+/// <param name="Engine">What was asked for; null for servers that are not ours.</param>
+/// <param name="Connections">Held by the load.</param>
+/// <param name="Base">Before, with everything warm and collected.</param>
+/// <param name="Idle">With all connections, as it stands.</param>
+/// <param name="IdleCollected">After a full collection: what the connections really hold.</param>
+/// <param name="IdleCpuPercent">Of one CPU, while nothing happens.</param>
+/// <param name="Echoed">After one echo on each, as it stands.</param>
+/// <param name="EchoedCollected">After another full collection.</param>
+/// <param name="Wrong">Echoes that did not come back as they were sent.</param>
+internal sealed record IdleMemory(string Server, string? Engine, int Connections, double Base, double Idle,
+    double IdleCollected, double IdleCpuPercent, double Echoed, double EchoedCollected, int Wrong)
+{
+    private const int WarmConnections = 200;
+
+    /// <summary>What a runtime opens for itself with the first connection: its epoll, a pipe, libraries.</summary>
+    private const int RuntimeDescriptorsMax = 20;
+
+    public double PerConnection(double rssKiB) => (rssKiB - Base) / Connections;
+
+    public static async Task<IdleMemory> MeasureAsync(string kind, string? engine, int connections, TimeSpan idle,
+        NativePrograms programs)
+    {
+        var port = ServerProcess.FreshPort();
+        using var server = await ServerProcess.StartHostAsync(kind, engine, null, port, 1, $"{connections}",
+            "--control");
+        var atStart = ProcessState.Descriptors(server.Id);
+        using (var warm = await Holders.ConnectAsync(programs, port, Math.Min(WarmConnections, connections)))
+        {
+            await warm.EchoAsync();
+            await warm.CloseAsync();
+        }
+
+        await ProcessState.UntilDescriptorsAsync(server.Id, count => count <= atStart + RuntimeDescriptorsMax);
+        var withNone = ProcessState.Descriptors(server.Id);
+        var before = await CollectedAsync(server);
+        using var holders = await Holders.ConnectAsync(programs, port, connections);
+        await ProcessState.UntilDescriptorsAsync(server.Id, count => count >= withNone + connections);
+        await Task.Delay(idle / 10);
+        var cpu = ProcessState.CpuSeconds(server.Id);
+        await Task.Delay(idle);
+        cpu = (ProcessState.CpuSeconds(server.Id) - cpu) / idle.TotalSeconds;
+        var asItStands = ProcessState.RssKiB(server.Id);
+        var collected = await CollectedAsync(server);
+        var (_, wrong) = await holders.EchoAsync();
+        var echoed = ProcessState.RssKiB(server.Id);
+        return new(kind, engine, connections, before, asItStands, collected, cpu * 100, echoed,
+            await CollectedAsync(server), wrong);
+    }
+
+    private static async Task<double> CollectedAsync(ServerProcess server)
+    {
+        await server.AskAsync("collect");
+        return ProcessState.RssKiB(server.Id);
+    }
+}
