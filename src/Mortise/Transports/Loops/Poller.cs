@@ -68,6 +68,9 @@ internal abstract class Watch(int fd, bool writable = false)
     /// <summary>The poller's own: where it keeps this watch.</summary>
     public int Slot { get; set; } = -1;
 
+    /// <summary>The poller's own: what the kernel is doing for this watch.</summary>
+    public uint IoState { get; set; }
+
     public int Fd { get; } = fd;
 
     /// <summary>Wait for room to write (POLLOUT) instead of something to read (POLLIN); errors are always told.</summary>

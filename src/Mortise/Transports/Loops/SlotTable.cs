@@ -47,6 +47,13 @@ internal sealed class SlotTable<T>
     /// <summary>Generation above slot: 24 and 32 bits.</summary>
     public ulong Tag(int slot) => (ulong)(uint)_slots[slot].Generation << 32 | (uint)slot;
 
+    public void ForEach(Action<T> action)
+    {
+        for (var slot = 0; slot < _used; slot++)
+            if (_slots[slot].Item is { } item)
+                action(item);
+    }
+
     public T? Find(ulong tag)
     {
         var slot = (uint)tag;
