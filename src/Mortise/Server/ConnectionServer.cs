@@ -201,7 +201,7 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
     {
         lock (Counters.Moving)
         {
-            _watch.Remove(connection);
+            ConnectionWatch.Remove(connection);
             Counters.Add(Metrics.BytesReceived, connection.BytesReceived);
             Counters.Add(Metrics.BytesSent, connection.BytesSent);
             Counters.Add(Metrics.FramesReceived, connection.FramesReceived);

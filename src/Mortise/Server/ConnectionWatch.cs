@@ -1,125 +1,97 @@
-using System.Collections.Concurrent;
+using System.Runtime.CompilerServices;
 
 namespace Mortise.Server;
 
 /// <summary>
-/// One timer for all timeouts of a server. Connections only count their bytes; this looks now and then at which
-/// counters moved. So a timeout is late by at most one look, and costs the hot path nothing.
+/// All timeouts of a server with one timer, and the register of its connections. Connections count their bytes and note
+/// the tick; they stand on the wheel of the event loop they live on, which looks at each when a deadline may have come.
+/// So a timeout is late by at most one tick, an idle connection is looked at every few seconds, and no operation has a
+/// timer.
 /// </summary>
 internal sealed class ConnectionWatch : IDisposable
 {
-    private static readonly TimeSpan RateGrace = TimeSpan.FromSeconds(5);
-
-    private readonly ConcurrentDictionary<Connection, Seen> _live = new();
-    private readonly ServerOptions _options;
-    private readonly TimeProvider _time;
+    private readonly Patience _patience;
+    private readonly StrongBox<long> _ticks = new();
     private readonly ITimer _timer;
+    private readonly Lock _gate = new();
+    private volatile TimerWheel[] _wheels = [new(home: null, now: 0)];
+    private int _ticking;
 
     public ConnectionWatch(ServerOptions options)
     {
-        _options = options;
-        _time = options.Time;
-        var look = Period(options);
-        _timer = _time.CreateTimer(static s => ((ConnectionWatch)s!).Look(), this, look, look);
+        _patience = new Patience(options);
+        _timer = options.Time.CreateTimer(static s => ((ConnectionWatch)s!).Tick(), this, _patience.Tick,
+            _patience.Tick);
     }
 
-    public ICollection<Connection> Live => _live.Keys;
-
-    public int Count => _live.Count;
+    /// <summary>A snapshot.</summary>
+    public List<Connection> Live
+    {
+        get
+        {
+            var live = new List<Connection>(_wheels.Sum(w => w.Count));
+            foreach (var wheel in _wheels)
+                wheel.Visit(live, static (all, entry) => all.Add(((WatchedConnection)entry).Connection));
+            return live;
+        }
+    }
 
     public void Add(Connection connection)
     {
-        var now = _time.GetTimestamp();
-        _live.TryAdd(connection, new Seen { ReceivedAt = now, SentAt = now, FrameAt = now });
+        connection.NoteTicks(_ticks);
+        var wheel = WheelOf(connection);
+        var watched = new WatchedConnection(connection, _patience, wheel);
+        connection.Record = watched;
+        wheel.Add(watched, Patience.Due(connection.ReceivedTick, _patience.Shortest));
     }
 
-    public bool Remove(Connection connection) => _live.TryRemove(connection, out _);
+    /// <summary>Safe to call twice.</summary>
+    public static void Remove(Connection connection) => ((WatchedConnection)connection.Record!).Leave();
+
+    public long Sum(Func<Connection, long> quantity)
+    {
+        var sum = new StrongBox<long>();
+        foreach (var wheel in _wheels)
+            wheel.Visit((sum, quantity), static (s, entry) =>
+                s.sum.Value += s.quantity(((WatchedConnection)entry).Connection));
+        return sum.Value;
+    }
 
     public void Dispose() => _timer.Dispose();
 
-    private void Look()
+    /// <summary>
+    /// Time that passed without a tick, because the processor was busy, does not count: what came in the meantime is
+    /// noted at the tick before, and would be over early.
+    /// </summary>
+    private void Tick()
     {
-        var now = _time.GetTimestamp();
-        foreach (var (connection, seen) in _live)
-        {
-            if (connection.CloseReason is not null)
-                continue;
-            LookAtReceiving(connection, seen, now);
-            LookAtSending(connection, seen, now);
-            LookAtFrame(connection, seen, now);
-        }
-    }
-
-    private void LookAtReceiving(Connection connection, Seen seen, long now)
-    {
-        if (connection.BytesReceived != seen.Received)
-        {
-            seen.Received = connection.BytesReceived;
-            seen.ReceivedAt = now;
-            seen.LetGo = false;
-        }
-        else if (IsOver(_options.IdleTimeout, seen.ReceivedAt, now) && connection.BytesHeld == 0)
-        {
-            // First the handler is told that nobody waits any more; one that does not leave is cut off.
-            if (seen.LetGo)
-                connection.Abort(CloseReason.Idle);
-            else
-                connection.EndInput(CloseReason.Idle);
-            seen.LetGo = true;
-            seen.ReceivedAt = now;
-        }
-    }
-
-    private void LookAtSending(Connection connection, Seen seen, long now)
-    {
-        if (connection.BytesSent != seen.Sent || connection.BytesQueued == 0)
-        {
-            seen.Sent = connection.BytesSent;
-            seen.SentAt = now;
-        }
-        else if (IsOver(_options.WriteStallTimeout, seen.SentAt, now))
-        {
-            connection.Abort(CloseReason.WriteStalled);
-        }
-    }
-
-    private void LookAtFrame(Connection connection, Seen seen, long now)
-    {
-        var begunAt = connection.FrameBegunAt;
-        if (begunAt != seen.FrameBegunAt || begunAt < 0)
-        {
-            seen.FrameBegunAt = begunAt;
-            seen.FrameAt = now;
+        if (Interlocked.Exchange(ref _ticking, 1) == 1)
             return;
+        try
+        {
+            _ticks.Value++;
+            foreach (var wheel in _wheels)
+                wheel.AdvanceAtHome(_ticks);
         }
-
-        var elapsed = _time.GetElapsedTime(seen.FrameAt, now);
-        var bytes = connection.BytesReceived - begunAt;
-        var tooSlow = elapsed > RateGrace && bytes < _options.FrameBytesPerSecondMin * elapsed.TotalSeconds;
-        if (tooSlow || IsOver(_options.FrameTimeout, seen.FrameAt, now))
-            connection.Abort(CloseReason.ReceiveTooSlow);
+        finally
+        {
+            Volatile.Write(ref _ticking, 0);
+        }
     }
 
-    private bool IsOver(TimeSpan timeout, long since, long now) =>
-        timeout != Timeout.InfiniteTimeSpan && _time.GetElapsedTime(since, now) >= timeout;
-
-    /// <summary>A quarter of the shortest timeout, from 10 ms to 1 s.</summary>
-    private static TimeSpan Period(ServerOptions options)
+    private TimerWheel WheelOf(Connection connection)
     {
-        TimeSpan[] timeouts = [options.IdleTimeout, options.FrameTimeout, options.WriteStallTimeout];
-        var shortest = timeouts.Where(t => t > TimeSpan.Zero).DefaultIfEmpty(TimeSpan.FromSeconds(4)).Min();
-        return TimeSpan.FromMilliseconds(Math.Clamp(shortest.TotalMilliseconds / 4, 10, 1000));
-    }
-
-    /// <summary>What the last look saw; only the timer's thread touches it.</summary>
-    private sealed class Seen
-    {
-        public long Received;
-        public long ReceivedAt;
-        public long Sent;
-        public long SentAt;
-        public long FrameBegunAt = -1;
-        public long FrameAt;
-        public bool LetGo;
+        foreach (var wheel in _wheels)
+            if (wheel.Home == connection.Home)
+                return wheel;
+        lock (_gate)
+        {
+            if (_wheels.FirstOrDefault(w => w.Home == connection.Home) is { } other)
+                return other;
+            // The connection that comes first opens the way to its home for good; what that keeps is one per loop.
+            var wheel = new TimerWheel(connection.Home, _ticks.Value, connection.Post);
+            _wheels = [.. _wheels, wheel];
+            return wheel;
+        }
     }
 }

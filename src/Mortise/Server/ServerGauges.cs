@@ -10,11 +10,11 @@ internal static class ServerGauges
 {
     public static void Attach(ServerCounters counters, ConnectionWatch watch, IReadOnlyList<Listener> listeners)
     {
-        counters.Probe(Metrics.BytesReceived, () => watch.Live.Sum(c => c.BytesReceived));
-        counters.Probe(Metrics.BytesSent, () => watch.Live.Sum(c => c.BytesSent));
-        counters.Probe(Metrics.FramesReceived, () => watch.Live.Sum(c => c.FramesReceived));
-        counters.Probe(Metrics.BytesHeld, () => watch.Live.Sum(c => c.BytesHeld + c.BytesQueued));
-        counters.Probe(Metrics.SendQueueBytes, () => watch.Live.Sum(c => c.BytesQueued));
+        counters.Probe(Metrics.BytesReceived, () => watch.Sum(static c => c.BytesReceived));
+        counters.Probe(Metrics.BytesSent, () => watch.Sum(static c => c.BytesSent));
+        counters.Probe(Metrics.FramesReceived, () => watch.Sum(static c => c.FramesReceived));
+        counters.Probe(Metrics.BytesHeld, () => watch.Sum(static c => c.BytesHeld + c.BytesQueued));
+        counters.Probe(Metrics.SendQueueBytes, () => watch.Sum(static c => c.BytesQueued));
         counters.Probe(Metrics.AcceptQueueLength, () => listeners.Sum(l => Math.Max(0L, l.AcceptQueueLength)));
         MortiseMeter.Probe(Metrics.ListenOverflows, ListenOverflows);
     }

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.IO.Pipelines;
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using Mortise.Errors;
 using Mortise.Transports;
 
@@ -13,6 +14,7 @@ namespace Mortise;
 /// <example><code>await SocketServer.RunAsync(":7007", c => c.Input.CopyToAsync(c.Output, c.Closed));</code></example>
 public abstract partial class Connection : IAsyncDisposable
 {
+    private static readonly StrongBox<long> s_noTicks = new();
     private static long s_lastId;
 
     private readonly Lock _endGate = new();
@@ -20,6 +22,7 @@ public abstract partial class Connection : IAsyncDisposable
     private IConnectionOwner? _owner;
     private bool _announced;
     private int _reason = -1;
+    private StrongBox<long> _ticks = s_noTicks;
     private long _bytesReceived;
     private long _bytesSent;
 
@@ -99,7 +102,29 @@ public abstract partial class Connection : IAsyncDisposable
     /// <see cref="BytesReceived"/> at which a frame began that is not whole yet, or -1. Sessions write it, the server's
     /// watch reads it.
     /// </summary>
-    internal long FrameBegunAt { get; set; } = -1;
+    internal long FrameBegunAt
+    {
+        get => Volatile.Read(ref field);
+        set
+        {
+            if (field == value)
+                return;
+            FrameTick = _ticks.Value;   // first: a new frame is never seen with an old tick
+            Volatile.Write(ref field, value);
+        }
+    } = -1;
+
+    /// <summary>What the server that serves this connection knows of it; its own.</summary>
+    internal object? Record { get; set; }
+
+    /// <summary>The tick at which bytes came last.</summary>
+    internal long ReceivedTick { get; private set; }
+
+    /// <summary>The tick at which the kernel took bytes last.</summary>
+    internal long SentTick { get; private set; }
+
+    /// <summary>The tick at which <see cref="FrameBegunAt"/> changed.</summary>
+    internal long FrameTick { get; private set; }
 
     /// <summary>Whole frames a session has read.</summary>
     internal long FramesReceived { get; set; }
@@ -188,9 +213,27 @@ public abstract partial class Connection : IAsyncDisposable
     internal virtual void Post(SendOrPostCallback work, object? state) =>
         ThreadPool.UnsafeQueueUserWorkItem(static s => s.work(s.state), (work, state), preferLocal: false);
 
-    internal void CountReceived(int bytes) => Volatile.Write(ref _bytesReceived, _bytesReceived + bytes);
+    /// <summary>
+    /// From now on the connection notes at which of a server's ticks bytes moved: a store beside the count, and nothing
+    /// else that timeouts cost while bytes flow.
+    /// </summary>
+    internal void NoteTicks(StrongBox<long> ticks)
+    {
+        _ticks = ticks;
+        ReceivedTick = SentTick = FrameTick = ticks.Value;
+    }
 
-    internal void CountSent(int bytes) => Volatile.Write(ref _bytesSent, _bytesSent + bytes);
+    internal void CountReceived(int bytes)
+    {
+        Volatile.Write(ref _bytesReceived, _bytesReceived + bytes);
+        ReceivedTick = _ticks.Value;
+    }
+
+    internal void CountSent(int bytes)
+    {
+        Volatile.Write(ref _bytesSent, _bytesSent + bytes);
+        SentTick = _ticks.Value;
+    }
 
     internal void ThrowIfEnded(string operation)
     {

@@ -24,7 +24,8 @@ public sealed class StampedeTests
         TaskScheduler.UnobservedTaskException += OnUnobserved;
         var sockets = Limits.OpenSockets();
         await using (var server = SocketServer.Start([Endpoint.Parse("tcp://127.0.0.1:0"),
-            Endpoint.Parse("unix:@mortise-stampede")], c => new Session<string>(c, Codec.Lines()).RunAsync(Handle),
+            Endpoint.Parse($"unix:@mortise-stampede-{Environment.ProcessId}")],
+            c => new Session<string>(c, Codec.Lines()).RunAsync(Handle),
             o => (o.CloseLinger, o.MaxConnections) = (TimeSpan.FromMilliseconds(20), 12)))
         {
             using var over = new CancellationTokenSource(Milliseconds);

@@ -1,0 +1,139 @@
+namespace Mortise.Server;
+
+/// <summary>
+/// A live connection on a wheel: the timeouts that run, and at the same time the server's only record of it. No timeout
+/// is shorter than <see cref="Patience.Shortest"/>, so one look so often meets every deadline, and the connection need
+/// not say that something began.
+/// </summary>
+internal sealed class WatchedConnection(Connection connection, Patience patience, TimerWheel wheel) : WheelEntry
+{
+    private const long Never = -1;
+
+    private long _lookedAt = connection.ReceivedTick;
+    private long _quietSince = connection.ReceivedTick;
+    private long _stalledSince = Never;
+    private CloseReason _verdict;
+    private bool _letGo;
+    private bool _soft;
+
+    public Connection Connection => connection;
+
+    public void Leave() => wheel.Remove(this);
+
+    protected internal override long Look(long now, out bool act)
+    {
+        act = false;
+        var next = Patience.Due(now, patience.Shortest);
+        if (connection.CloseReason is null)
+        {
+            next = Math.Min(next, ReceivingDue(now, ref act));
+            next = Math.Min(next, SendingDue(now, ref act));
+            next = Math.Min(next, FrameDue(now, ref act));
+        }
+
+        _lookedAt = now;
+        return next;
+    }
+
+    protected internal override void Act()
+    {
+        if (_soft)
+            connection.EndInput(_verdict);
+        else
+            connection.Abort(_verdict);
+    }
+
+    /// <summary>First the handler is told that nobody waits any more; one that does not leave is cut off.</summary>
+    private long ReceivingDue(long now, ref bool act)
+    {
+        // While bytes wait for it, the handler is the slow one.
+        var moved = connection.BytesHeld > 0 ? now : connection.ReceivedTick;
+        if (moved >= _quietSince)
+            (_quietSince, _letGo) = (moved, false);
+        var due = Patience.Due(_quietSince, patience.Idle);
+        if (due > now)
+            return due;
+        (act, _verdict, _soft) = (true, CloseReason.Idle, !_letGo);
+        (_quietSince, _letGo) = (now, true);
+        return Patience.Due(now, patience.Idle);
+    }
+
+    private long SendingDue(long now, ref bool act)
+    {
+        if (connection.BytesQueued == 0)
+        {
+            _stalledSince = Never;
+            return long.MaxValue;
+        }
+
+        // Bytes wait since the last look, or since the kernel took some; or else since nobody knows when, and then the
+        // peer's time begins now.
+        var sent = connection.SentTick;
+        _stalledSince = _stalledSince >= 0 ? Math.Max(_stalledSince, sent) : sent >= _lookedAt ? sent : now;
+        var due = Patience.Due(_stalledSince, patience.WriteStall);
+        if (due <= now)
+            (act, _verdict, _soft) = (true, CloseReason.WriteStalled, false);
+        return due;
+    }
+
+    private long FrameDue(long now, ref bool act)
+    {
+        var begunAt = connection.FrameBegunAt;
+        if (begunAt < 0)
+            return long.MaxValue;
+        var earned = patience.OfBytes(connection.BytesReceived - begunAt);
+        var due = Patience.Due(connection.FrameTick, Math.Min(patience.Frame, earned));
+        if (due <= now)
+            (act, _verdict, _soft) = (true, CloseReason.ReceiveTooSlow, false);
+        return due;
+    }
+}
+
+/// <summary>The timeouts of a server in ticks of its timer, a quarter of the shortest, from 10 ms to 1 s.</summary>
+internal sealed class Patience
+{
+    /// <summary>Longer than any server runs, and far from overflow.</summary>
+    private const long Forever = long.MaxValue / 4;
+
+    private static readonly TimeSpan RateGrace = TimeSpan.FromSeconds(5);
+
+    private readonly double _bytesPerTickMin;
+    private readonly long _rateGrace;
+
+    public Patience(ServerOptions options)
+    {
+        TimeSpan[] timeouts = [options.IdleTimeout, options.FrameTimeout, options.WriteStallTimeout];
+        var shortest = timeouts.Where(t => t > TimeSpan.Zero).DefaultIfEmpty(TimeSpan.FromSeconds(4)).Min();
+        Tick = TimeSpan.FromMilliseconds(Math.Clamp(shortest.TotalMilliseconds / 4, 10, 1000));
+        Idle = Ticks(options.IdleTimeout);
+        Frame = Ticks(options.FrameTimeout);
+        WriteStall = Ticks(options.WriteStallTimeout);
+        _bytesPerTickMin = options.FrameBytesPerSecondMin * Tick.TotalSeconds;
+        _rateGrace = Ticks(RateGrace);
+        Shortest = Math.Max(1, new[] { Idle, Frame, WriteStall, OfBytes(0) }.Min());
+    }
+
+    public TimeSpan Tick { get; }
+
+    /// <summary>No timeout that begins now is over before so many ticks.</summary>
+    public long Shortest { get; }
+
+    public long Idle { get; }
+
+    public long Frame { get; }
+
+    public long WriteStall { get; }
+
+    /// <summary>
+    /// The tick at which <paramref name="ticks"/> are over for what happened at tick <paramref name="since"/>: that may
+    /// have been at the end of it, and nothing is over early.
+    /// </summary>
+    public static long Due(long since, long ticks) => since + ticks + 1;
+
+    /// <summary>So many bytes of a frame buy it so much time; every frame has five seconds.</summary>
+    public long OfBytes(long bytes) => _bytesPerTickMin <= 0 ? Forever
+        : Math.Max(_rateGrace, (long)Math.Min(bytes / _bytesPerTickMin, Forever));
+
+    private long Ticks(TimeSpan time) =>
+        time == Timeout.InfiniteTimeSpan ? Forever : (long)Math.Ceiling(time / Tick);
+}
