@@ -15,7 +15,7 @@ public sealed class EndTests
         await rig.Client.SendAsync("question"u8.ToArray());
         await rig.Client.ShutdownSendAsync();
         Assert.Equal("question"u8.ToArray(), await Limits.ReadToEndAsync(rig.Server));
-        var states = rig.Name is Rig.Tcp4 or Rig.Tcp6
+        var states = rig.IsTcp
             ? $"; {rig.Client.GetTcpInfo().State} / {rig.Server.GetTcpInfo().State}" : "";
         await rig.Server.SendAsync("answer"u8.ToArray());
         await rig.Server.ShutdownSendAsync();
@@ -36,7 +36,7 @@ public sealed class EndTests
         var reading = rig.Server.ReceiveAsync(new byte[10], Limits.Soon).AsTask();
         rig.Client.Abort();
         Assert.Equal(CloseReason.Abort, rig.Client.CloseReason);
-        if (name == Rig.Unix)
+        if (rig.IsUnix)
         {
             // unix(7) has no reset without unread bytes: the end arrives as an end.
             Assert.Equal(0, await reading.InTime());

@@ -12,6 +12,9 @@ public sealed class Rig : IAsyncDisposable
 {
     public const string Memory = "memory", Tcp4 = "tcp v4", Tcp6 = "tcp v6", Unix = "unix";
 
+    private static readonly (string Name, EngineKind Kind)[] Engines =
+        [("managed", EngineKind.Managed), ("epoll", EngineKind.Epoll), ("io_uring", EngineKind.IoUring)];
+
     private readonly Listener _listener;
     private readonly List<Connection> _made = [];
     private readonly long _buffersBefore = BlockPool.Shared.Outstanding;
@@ -19,25 +22,28 @@ public sealed class Rig : IAsyncDisposable
     private Rig(string name, Action<TransportOptions>? tune)
     {
         Name = name;
-        var endpoint = name switch
-        {
-            Memory => "mem:conformance",
-            Tcp4 => "tcp://127.0.0.1:0",
-            Tcp6 => "tcp://[::1]:0",
-            _ => $"unix:{Path.GetTempPath()}/mortise-{Guid.NewGuid():N}.sock",
-        };
+        var endpoint = IsMemory ? "mem:conformance"
+            : IsUnix ? $"unix:{Path.GetTempPath()}/mortise-{Guid.NewGuid():N}.sock"
+            : name.EndsWith(Tcp6, StringComparison.Ordinal) ? "tcp://[::1]:0" : "tcp://127.0.0.1:0";
         Options.Memory = Network;
+        Options.Engine = Engines.FirstOrDefault(e => name.StartsWith(e.Name, StringComparison.Ordinal)).Kind;
         tune?.Invoke(Options);
         _listener = SocketServer.Listen(Endpoint.Parse(endpoint), Options);
     }
 
-    public static TheoryData<string> All { get; } = [Memory, Tcp4, Tcp6, Unix];
+    public static TheoryData<string> All { get; } = [Memory, .. OnEveryEngine(Tcp4, Tcp6, Unix)];
 
-    public static TheoryData<string> Kernel { get; } = [Tcp4, Tcp6, Unix];
+    public static TheoryData<string> Kernel { get; } = [.. OnEveryEngine(Tcp4, Tcp6, Unix)];
 
-    public static TheoryData<string> Tcp { get; } = [Tcp4, Tcp6];
+    public static TheoryData<string> Tcp { get; } = [.. OnEveryEngine(Tcp4, Tcp6)];
 
     public string Name { get; }
+
+    public bool IsMemory => Name == Memory;
+
+    public bool IsUnix => Name.EndsWith(Unix, StringComparison.Ordinal);
+
+    public bool IsTcp => !IsMemory && !IsUnix;
 
     public TransportOptions Options { get; } = new();
 
@@ -54,6 +60,9 @@ public sealed class Rig : IAsyncDisposable
     /// <summary>Buffers that this test holds now; the tests of this folder do not run side by side.</summary>
     public long BuffersHeld => BlockPool.Shared.Outstanding - _buffersBefore;
 
+    private static IEnumerable<string> OnEveryEngine(params string[] families) =>
+        Engines.SelectMany(e => families.Select(f => $"{e.Name} {f}"));
+
     public static async Task<Rig> ConnectAsync(string name, Action<TransportOptions>? tune = null)
     {
         var rig = new Rig(name, tune);
@@ -67,6 +76,7 @@ public sealed class Rig : IAsyncDisposable
         var client = await SocketClient.ConnectAsync(Endpoint, o =>
         {
             o.Transport.Memory = Network;
+            o.Transport.Engine = Options.Engine;
             o.Transport.SendBufferBytes = Options.SendBufferBytes;
             o.Transport.ReceiveBufferBytes = Options.ReceiveBufferBytes;
         }, Limits.Soon);

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Runtime.CompilerServices;
 using System.Runtime.ExceptionServices;
 using Mortise.Transports.Pipes;
 
@@ -57,7 +58,6 @@ internal sealed class EventLoop
         _thread.UnsafeStart();
         ready.Wait();
         failure?.Throw();
-        LoopWatchdog.Add(this);
     }
 
     /// <summary>The loop whose thread this is, or null.</summary>
@@ -105,7 +105,6 @@ internal sealed class EventLoop
     public void Stop()
     {
         _stopping = true;
-        LoopWatchdog.Remove(this);
         Post(static _ => { }, null);
         if (!IsCurrent)
             _thread.Join();
@@ -221,5 +220,38 @@ internal sealed class EventLoop
             connection.IsToSend = false;
             connection.Send(_poller);
         }
+    }
+}
+
+/// <summary>What brings an <c>await</c> of anything (a delay, a query, a file) back to the connection's loop.</summary>
+internal sealed class LoopContext(EventLoop loop) : SynchronizationContext
+{
+    public EventLoop Loop => loop;
+
+    public override void Post(SendOrPostCallback d, object? state) => loop.Post(d, state);
+
+    public override void Send(SendOrPostCallback d, object? state)
+    {
+        if (!loop.IsCurrent)
+            throw new NotSupportedException("Waiting for an event loop can deadlock it; use Post.");
+        d(state);
+    }
+
+    public override SynchronizationContext CreateCopy() => this;
+}
+
+/// <summary>The awaitable of <see cref="EventLoop.Enter"/>.</summary>
+internal readonly struct LoopEntry(EventLoop loop) : ICriticalNotifyCompletion
+{
+    public bool IsCompleted => loop.IsCurrent;
+
+    public LoopEntry GetAwaiter() => this;
+
+    public void OnCompleted(Action continuation) => UnsafeOnCompleted(continuation);
+
+    public void UnsafeOnCompleted(Action continuation) => loop.Post(static c => ((Action)c!)(), continuation);
+
+    public void GetResult()
+    {
     }
 }

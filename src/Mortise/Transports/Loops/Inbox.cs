@@ -158,7 +158,7 @@ internal sealed class Inbox(LoopConnection connection)
         Drop();
         _discarding = true;
         _peerEnd?.TrySetResult();
-        Relay?.Fail(Failure ?? connection.EndedError("recv"));
+        Relay?.Fail(Failure ?? connection.Ended("recv"));
     }
 
     private void Add(Block block)

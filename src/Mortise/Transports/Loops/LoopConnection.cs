@@ -24,6 +24,7 @@ internal sealed class LoopConnection : Connection
     private Task? _closing;
     private Socket? _socket;
     private int _endingReason = -1;
+    private int _errno;
     private bool _attached;
     private bool _reset;
     private bool _mayBlockClosing;
@@ -190,12 +191,20 @@ internal sealed class LoopConnection : Connection
     public ConnectionException Fail(string operation, int errno)
     {
         if (CloseReason is not null)
-            return EndedError(operation);
+            return Ended(operation);
         var failure = Failures.Transfer(operation, RemoteEndpoint.ToString(), errno);
         if (TryEnd(failure.CloseReason))
+        {
+            _errno = errno;
             Release(reset: true);
+        }
+
         return failure;
     }
+
+    /// <summary>For use after the end: where the kernel ended it, with what the kernel said.</summary>
+    public ConnectionException Ended(string operation) => _errno == 0 ? EndedError(operation)
+        : Failures.Transfer(operation, RemoteEndpoint.ToString(), _errno);
 
     public void ShutdownSendNow()
     {

@@ -149,7 +149,7 @@ internal sealed class LoopReader : PipeReader, IValueTaskSource<ReadResult>
         if (Volatile.Read(ref _state) != Inside)
         {
             Leave();
-            throw Inbox.Failure ?? _connection.EndedError("recv");
+            throw Inbox.Failure ?? _connection.Ended("recv");
         }
 
         if (HasNews)
@@ -274,7 +274,7 @@ internal sealed class LoopReader : PipeReader, IValueTaskSource<ReadResult>
         if (Move(Inside, HandedOut))
             return new ReadResult(buffer, canceled, _endOfStream);
         Leave();
-        throw _connection.EndedError("recv");
+        throw _connection.Ended("recv");
     }
 
     private void Advance(SequencePosition consumed, SequencePosition examined)
@@ -339,7 +339,7 @@ internal sealed class LoopReader : PipeReader, IValueTaskSource<ReadResult>
             return;
         throw Volatile.Read(ref _state) == Inside
             ? new InvalidOperationException("Two readers on one connection; a pipe has one reader at a time.")
-            : _connection.EndedError("recv");
+            : _connection.Ended("recv");
     }
 
     private void Leave()

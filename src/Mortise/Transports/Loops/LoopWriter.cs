@@ -13,8 +13,7 @@ namespace Mortise.Transports.Loops;
 /// </summary>
 /// <remarks>
 /// On the loop's thread nothing is locked. Other threads write to a <see cref="ForeignQueue"/>, which the loop takes
-/// over whole; their flushes end when the kernel has taken the bytes. Invariant: <c>_pending</c> is the borrowed bytes
-/// plus those from <c>_skip</c> of <c>_head</c> to the end of <c>_tail</c>.
+/// over whole; their flushes end when the kernel has taken the bytes.
 /// </remarks>
 internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValueTaskSource<FlushResult>
 {
@@ -24,13 +23,7 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
     /// <summary>From here on waiting for the kernel is cheaper than a copy.</summary>
     private const int BorrowedBytesMin = 8 * 1024;
 
-    private Block? _head;
-    private Block? _tail;
-    private int _skip;
-    private unsafe byte* _borrowed;
-    private int _borrowedBytes;
-    private MemoryHandle _pin;
-    private long _pending;
+    private readonly SendQueue _queue = new();
     private long _sent;
     private bool _completed;
     private bool _broken;
@@ -46,12 +39,12 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
     public Relay? Drained { get; set; }
 
     /// <summary>Bytes that the loop has and the kernel has not taken.</summary>
-    public long Pending => Volatile.Read(ref _pending);
+    public long Pending => _queue.Bytes;
 
     /// <summary><see cref="Pending"/>, and what other threads have written and not flushed.</summary>
     public long Queued => Pending + (_foreign?.Bytes ?? 0);
 
-    public Exception EndedError => connection.EndedError("send");
+    public Exception EndedError => connection.Ended("send");
 
     public override bool CanGetUnflushedBytes => true;
 
@@ -69,13 +62,8 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
             return;
         }
 
-        ArgumentOutOfRangeException.ThrowIfNegative(bytes);
-        if (_broken || _completed || _tail is null)
-            return;
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, _tail.Free);
-        _tail.Lent = false;
-        _tail.Fill(bytes);
-        Volatile.Write(ref _pending, _pending + bytes);
+        if (!_broken && !_completed)
+            _queue.Advance(bytes);
     }
 
     public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default)
@@ -85,10 +73,10 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
         if (_broken)
             throw EndedError;
         TakeForeign();
-        if (_pending == 0)
+        if (Pending == 0)
             return default;
         Loop.ToSend(connection);
-        return _pending <= HighWaterBytes ? default : WaitUntilSent(_sent + _pending - LowWaterBytes, cancellationToken);
+        return Pending <= HighWaterBytes ? default : WaitUntilSent(_sent + Pending - LowWaterBytes, cancellationToken);
     }
 
     public override ValueTask<FlushResult> WriteAsync(ReadOnlyMemory<byte> source,
@@ -104,9 +92,9 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
 
         ThrowIfUnusable();
         TakeForeign();
-        if (source.Length >= BorrowedBytesMin && _pending == 0 && MayBorrow(cancellationToken))
+        if (source.Length >= BorrowedBytesMin && Pending == 0 && MayBorrow(cancellationToken))
             return SendBorrowed(source);
-        Copy(source.Span);
+        _queue.Copy(source.Span);
         return FlushAsync(cancellationToken);
     }
 
@@ -121,7 +109,7 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
             foreach (var part in source)
             {
                 if (Loop.IsCurrent)
-                    Copy(part.Span);
+                    _queue.Copy(part.Span);
                 else
                     Foreign.Write(part.Span);
             }
@@ -178,8 +166,8 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
         if (_broken)
             return;
         if (exception is not null && !InFlight)
-            DropQueued();
-        if (_pending == 0)
+            _queue.Drop();
+        if (Pending == 0)
             connection.ShutdownSendNow();
         else
             Loop.ToSend(connection);
@@ -191,8 +179,8 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
         var fromElsewhere = !Loop.IsCurrent;
         await Loop.Enter();
         Complete(exception);
-        if (_pending > 0 && !_broken)
-            await WaitUntilSent(_sent + _pending, default).ConfigureAwait(false);
+        if (Pending > 0 && !_broken)
+            await WaitUntilSent(_sent + Pending, default).ConfigureAwait(false);
         if (fromElsewhere)
             await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
     }
@@ -207,39 +195,21 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
         }
 
         TakeForeign();
-        if (start > 0 || _tail is { Lent: true })
+        if (start > 0 || _queue.IsLent)
         {
-            Copy(block.Bytes.AsSpan(start, block.Filled - start));
+            _queue.Copy(block.Bytes.AsSpan(start, block.Filled - start));
             BlockPool.Shared.Return(block);
         }
         else
         {
-            Queue(block);
+            _queue.Add(block);
         }
 
         Loop.ToSend(connection);
         return true;
     }
 
-    /// <summary>What to send now: at most as many pieces as there is room for; they stay until it is sent.</summary>
-    public unsafe int Gather(Span<IoVector> parts)
-    {
-        if (_borrowedBytes > 0)
-        {
-            parts[0] = new() { Address = _borrowed, Bytes = _borrowedBytes };
-            return 1;
-        }
-
-        var count = 0;
-        var skip = _skip;
-        for (var block = _head; block is not null && count < parts.Length; block = block.NextBlock, skip = 0)
-        {
-            if (block.Filled > skip)
-                parts[count++] = new() { Address = block.Address() + skip, Bytes = block.Filled - skip };
-        }
-
-        return count;
-    }
+    public int Gather(Span<IoVector> parts) => _queue.Gather(parts);
 
     /// <summary>The kernel took that many bytes, or refused.</summary>
     public void Sent(int bytes, int errno)
@@ -253,20 +223,16 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
 
         connection.CountSent(bytes);
         _sent += bytes;
-        Volatile.Write(ref _pending, _pending - bytes);
-        if (_borrowedBytes > 0)
-            SentBorrowed(bytes);
-        else
-            Release(bytes);
+        _queue.Taken(bytes);
         if (_waits?.IsDue(_sent) == true)
             Loop.Ready(connection);
-        if (Drained is { } relay && _pending <= LowWaterBytes)
+        if (Drained is { } relay && Pending <= LowWaterBytes)
         {
             Drained = null;
             relay.OnDrained();
         }
 
-        if (_pending > 0)
+        if (Pending > 0)
             Loop.ToSend(connection);
         else if (_completed && !_broken)
             connection.ShutdownSendNow();
@@ -283,9 +249,7 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
     {
         _broken = true;
         InFlight = false;
-        _pin.Dispose();
-        _borrowedBytes = 0;
-        DropQueued();
+        _queue.Drop();
         _foreign?.Drop();
         Drained?.OnDrained();
         Drained = null;
@@ -310,15 +274,13 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
         if (!Loop.IsCurrent)
             return Foreign.Lend(sizeHint);
         TakeForeign();
-        var tail = Tail(sizeHint, BlockPool.SmallBytes);
-        tail.Lent = true;
-        return tail;
+        return _queue.Lend(sizeHint);
     }
 
     private void Go()
     {
         TakeForeign();
-        if (_pending > 0 && !_broken)
+        if (Pending > 0 && !_broken)
             Loop.ToSend(connection);
     }
 
@@ -338,32 +300,21 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
             writer.Go();
             if (writer._broken)
                 gone.TrySetException(writer.EndedError);
-            else if (writer._pending == 0)
+            else if (writer.Pending == 0)
                 gone.TrySetResult();
             else
-                writer.Waits.Join(writer._sent + writer._pending, gone);
+                writer.Waits.Join(writer._sent + writer.Pending, gone);
         }, Tuple.Create(this, gone));
         await gone.Task.WaitOrLeaveAsync(Timeout.InfiniteTimeSpan, TimeProvider.System, cancellationToken)
             .ConfigureAwait(false);
         return default;
     }
 
-    private unsafe ValueTask<FlushResult> SendBorrowed(ReadOnlyMemory<byte> source)
+    private ValueTask<FlushResult> SendBorrowed(ReadOnlyMemory<byte> source)
     {
-        _pin = source.Pin();
-        _borrowed = (byte*)_pin.Pointer;
-        _borrowedBytes = source.Length;
-        Volatile.Write(ref _pending, source.Length);
+        _queue.Borrow(source);
         Loop.ToSend(connection);
         return WaitUntilSent(_sent + source.Length, default);
-    }
-
-    private unsafe void SentBorrowed(int bytes)
-    {
-        _borrowed += bytes;
-        _borrowedBytes -= bytes;
-        if (_borrowedBytes == 0)
-            _pin.Dispose();
     }
 
     private void TakeForeign()
@@ -371,7 +322,7 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
         if (_foreign is not { } foreign)
             return;
         Volatile.Write(ref foreign.FlushPosted, 0);
-        if (foreign.Bytes == 0 || _tail is { Lent: true })
+        if (foreign.Bytes == 0 || _queue.IsLent)
             return;
         for (var next = foreign.TakeAll(); next is { } block;)
         {
@@ -379,69 +330,8 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
             if (_broken || _completed)
                 BlockPool.Shared.Return(block);
             else
-                Queue(block);
+                _queue.Add(block);
         }
-    }
-
-    private void Queue(Block block)
-    {
-        block.Unlink();
-        Volatile.Write(ref _pending, _pending + block.Filled);
-        if (_tail is null)
-            _head = block;
-        else
-            _tail.Append(block);
-        _tail = block;
-    }
-
-    private void Copy(ReadOnlySpan<byte> source)
-    {
-        while (source.Length > 0)
-        {
-            var tail = _tail is { Free: > 0 } ? _tail
-                : Tail(1, source.Length > BlockPool.MediumBytes ? BlockPool.LargeBytes
-                    : source.Length > BlockPool.SmallBytes ? BlockPool.MediumBytes : BlockPool.SmallBytes);
-            var bytes = Math.Min(source.Length, tail.Free);
-            source[..bytes].CopyTo(tail.FreeSpan);
-            tail.Lent = false;
-            tail.Fill(bytes);
-            Volatile.Write(ref _pending, _pending + bytes);
-            source = source[bytes..];
-        }
-    }
-
-    private Block Tail(int sizeHint, int newBytes)
-    {
-        if (_tail is not null && _tail.Free >= Math.Max(sizeHint, 1))
-            return _tail;
-        var block = BlockPool.Shared.Rent(Math.Max(sizeHint, newBytes));
-        if (_tail is null)
-            _head = block;
-        else
-            _tail.Append(block);
-        return _tail = block;
-    }
-
-    /// <summary>Gives back what the kernel has taken; a block in somebody's hands stays until it is filled.</summary>
-    private void Release(int bytes)
-    {
-        _skip += bytes;
-        while (_head is { } block && _skip >= block.Filled && (block != _tail || !block.Lent))
-        {
-            _skip -= block.Filled;
-            _head = block.NextBlock;
-            if (_head is null)
-                _tail = null;
-            BlockPool.Shared.Return(block);
-        }
-    }
-
-    private void DropQueued()
-    {
-        BlockPool.Shared.ReturnChain(_head);
-        _head = _tail = null;
-        _skip = 0;
-        Volatile.Write(ref _pending, 0);
     }
 
     /// <summary>Memory can be lent to the kernel only when nobody can take it back before the send is over.</summary>

@@ -1,6 +1,7 @@
 using System.Diagnostics;
+using Mortise.Transports.Loops;
 
-namespace Mortise.Transports.Loops;
+namespace Mortise.Transports.Linux;
 
 /// <summary>
 /// Looks at the loops of this process every 50 ms, and tells the owner of the connection whose code has not come back

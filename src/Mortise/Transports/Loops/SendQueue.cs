@@ -1,0 +1,152 @@
+using System.Buffers;
+using Mortise.Transports.Kernel;
+using Mortise.Transports.Pipes;
+
+namespace Mortise.Transports.Loops;
+
+/// <summary>
+/// Bytes on their way to the kernel: blocks, or before them memory that a caller lends until it is sent. The loop's
+/// thread only.
+/// </summary>
+/// <remarks>Invariant: <c>Bytes</c> = what is borrowed + from <c>_skip</c> of <c>_head</c> to the end of
+/// <c>_tail</c>.</remarks>
+internal sealed class SendQueue
+{
+    private Block? _head;
+    private Block? _tail;
+    private int _skip;
+    private unsafe byte* _borrowed;
+    private int _borrowedBytes;
+    private MemoryHandle _pin;
+    private long _bytes;
+
+    public long Bytes => Volatile.Read(ref _bytes);
+
+    /// <summary>Somebody writes to the last block: nothing may be put behind it.</summary>
+    public bool IsLent => _tail is { Lent: true };
+
+    /// <summary>A block with room for so many bytes; until <see cref="Advance"/> it is the caller's.</summary>
+    public Block Lend(int sizeHint)
+    {
+        var tail = _tail is not null && _tail.Free >= Math.Max(sizeHint, 1)
+            ? _tail : Append(BlockPool.Shared.Rent(Math.Max(sizeHint, BlockPool.SmallBytes)));
+        tail.Lent = true;
+        return tail;
+    }
+
+    /// <exception cref="ArgumentOutOfRangeException">More than the block has room for.</exception>
+    public void Advance(int bytes)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(bytes);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, _tail?.Free ?? 0);
+        if (_tail is null)
+            return;
+        _tail.Lent = false;
+        _tail.Fill(bytes);
+        Volatile.Write(ref _bytes, _bytes + bytes);
+    }
+
+    public void Copy(ReadOnlySpan<byte> source)
+    {
+        while (source.Length > 0)
+        {
+            var tail = _tail is { Free: > 0 } ? _tail : Append(BlockPool.Shared.Rent(BlockFor(source.Length)));
+            var bytes = Math.Min(source.Length, tail.Free);
+            source[..bytes].CopyTo(tail.FreeSpan);
+            tail.Lent = false;
+            tail.Fill(bytes);
+            Volatile.Write(ref _bytes, _bytes + bytes);
+            source = source[bytes..];
+        }
+    }
+
+    /// <summary>Takes over a filled block.</summary>
+    public void Add(Block block)
+    {
+        block.Unlink();
+        Append(block);
+        Volatile.Write(ref _bytes, _bytes + block.Filled);
+    }
+
+    /// <summary>Takes the bytes where they are; only when nothing else is queued.</summary>
+    public unsafe void Borrow(ReadOnlyMemory<byte> source)
+    {
+        _pin = source.Pin();
+        _borrowed = (byte*)_pin.Pointer;
+        _borrowedBytes = source.Length;
+        Volatile.Write(ref _bytes, _bytes + source.Length);
+    }
+
+    /// <summary>What to send now, in at most so many pieces; it stays in place until it is <see
+    /// cref="Taken"/>.</summary>
+    public unsafe int Gather(Span<IoVector> parts)
+    {
+        if (_borrowedBytes > 0)
+        {
+            parts[0] = new() { Address = _borrowed, Bytes = _borrowedBytes };
+            return 1;
+        }
+
+        var count = 0;
+        var skip = _skip;
+        for (var block = _head; block is not null && count < parts.Length; block = block.NextBlock, skip = 0)
+        {
+            if (block.Filled > skip)
+                parts[count++] = new() { Address = block.Address() + skip, Bytes = block.Filled - skip };
+        }
+
+        return count;
+    }
+
+    /// <summary>The kernel has taken so many bytes.</summary>
+    public unsafe void Taken(int bytes)
+    {
+        Volatile.Write(ref _bytes, _bytes - bytes);
+        if (_borrowedBytes == 0)
+        {
+            Release(bytes);
+            return;
+        }
+
+        _borrowed += bytes;
+        _borrowedBytes -= bytes;
+        if (_borrowedBytes == 0)
+            _pin.Dispose();
+    }
+
+    public void Drop()
+    {
+        _pin.Dispose();
+        _borrowedBytes = 0;
+        BlockPool.Shared.ReturnChain(_head);
+        _head = _tail = null;
+        _skip = 0;
+        Volatile.Write(ref _bytes, 0);
+    }
+
+    private static int BlockFor(int bytes) => bytes > BlockPool.MediumBytes ? BlockPool.LargeBytes
+        : bytes > BlockPool.SmallBytes ? BlockPool.MediumBytes : BlockPool.SmallBytes;
+
+    private Block Append(Block block)
+    {
+        if (_tail is null)
+            _head = block;
+        else
+            _tail.Append(block);
+        return _tail = block;
+    }
+
+    /// <summary>Gives back what the kernel has taken; a block in somebody's hands stays until it is filled.</summary>
+    private void Release(int bytes)
+    {
+        _skip += bytes;
+        while (_head is { } block && _skip >= block.Filled && (block != _tail || !block.Lent))
+        {
+            _skip -= block.Filled;
+            _head = block.NextBlock;
+            if (_head is null)
+                _tail = null;
+            BlockPool.Shared.Return(block);
+        }
+    }
+}
