@@ -12,19 +12,20 @@ namespace Mortise.Transports.Epoll;
 internal sealed unsafe class EpollPoller : Poller
 {
     private const int EventsMax = 512, PartsMax = 64, ReceiveBytes = BlockPool.MediumBytes;
+    private const int BytesPerTurn = 64 * 1024, TurnsWithoutLookMax = 16;
     private const uint In = 1, Out = 4, Error = 8, Hangup = 0x10, PeerHangup = 0x2000, EdgeTriggered = 1u << 31;
     private const int Add_ = 1, Delete = 2;
 
     // IoState
-    private const uint Readable = 1, Writable = 2, Paused = 4, ToReceive = 8, WaitsToSend = 16, Finished = 32, HungUp = 64;
+    private const uint Writable = 2, Paused = 4, ToReceive = 8, WaitsToSend = 16, Finished = 32, HungUp = 64;
 
     private readonly int _epoll;
     private readonly int _wake;
     private readonly byte* _events;
     private readonly SlotTable<LoopConnection> _connections = new();
     private readonly SlotTable<Watch> _watches = new();
-    private List<LoopConnection> _toReceive = [];
-    private List<LoopConnection> _receiving = [];
+    private readonly Queue<LoopConnection> _toReceive = new();
+    private int _turnsWithoutLook;
 
     public EpollPoller()
     {
@@ -40,11 +41,10 @@ internal sealed unsafe class EpollPoller : Poller
 
     public override void Wait(bool mayBlock)
     {
-        var count = Libc.EpollWait(_epoll, _events, EventsMax, mayBlock && _toReceive.Count == 0 ? -1 : 0);
-        // EINTR is a turn without news.
-        for (var i = 0; i < count; i++)
-            Deliver(EpollEvent.Read(_events + i * EpollEvent.Bytes));
-        ReceiveAll();
+        // While some are known to be ready, who else is can wait for a few turns.
+        if (_toReceive.Count == 0 || ++_turnsWithoutLook == TurnsWithoutLookMax)
+            Look(mayBlock && _toReceive.Count == 0);
+        ReceiveSome();
     }
 
     public override void Wake()
@@ -163,6 +163,15 @@ internal sealed unsafe class EpollPoller : Poller
         }
     }
 
+    private void Look(bool mayBlock)
+    {
+        _turnsWithoutLook = 0;
+        // EINTR is a look without news.
+        var count = Libc.EpollWait(_epoll, _events, EventsMax, mayBlock ? -1 : 0);
+        for (var i = 0; i < count; i++)
+            Deliver(EpollEvent.Read(_events + i * EpollEvent.Bytes));
+    }
+
     private void Deliver(EpollEvent news)
     {
         if (news.Tag == SlotTable.WakeTag)
@@ -191,27 +200,29 @@ internal sealed unsafe class EpollPoller : Poller
     /// <summary>Something may be there: it is looked for until the kernel has nothing, one piece per turn.</summary>
     private void Queue(LoopConnection connection)
     {
-        connection.IoState |= Readable;
         if ((connection.IoState & (Paused | ToReceive | Finished)) != 0)
             return;
         connection.IoState |= ToReceive;
-        _toReceive.Add(connection);
+        _toReceive.Enqueue(connection);
     }
 
-    private void ReceiveAll()
+    /// <summary>
+    /// Each that is ready, once; but not more than the caches hold until it has been handled and sent: a large echo
+    /// costs a fifth more when its bytes have to be fetched from memory again.
+    /// </summary>
+    private void ReceiveSome()
     {
-        (_receiving, _toReceive) = (_toReceive, _receiving);
-        foreach (var connection in _receiving)
+        var bytesLeft = BytesPerTurn;
+        for (var left = _toReceive.Count; left > 0 && bytesLeft > 0; left--)
         {
+            var connection = _toReceive.Dequeue();
             connection.IoState &= ~ToReceive;
             if ((connection.IoState & (Paused | Finished)) == 0)
-                Receive(connection);
+                bytesLeft -= Receive(connection);
         }
-
-        _receiving.Clear();
     }
 
-    private void Receive(LoopConnection connection)
+    private int Receive(LoopConnection connection)
     {
         var block = BlockPool.Shared.Rent(ReceiveBytes);
         var room = block.Free;
@@ -221,26 +232,25 @@ internal sealed unsafe class EpollPoller : Poller
         {
             // A short count has emptied the socket, and what comes later is an event of its own; but the event of a
             // FIN or an error that is behind these bytes may have come with theirs.
-            connection.IoState &= ~Readable;
             block.Fill(received);
             connection.OnReceived(block);
             if (received == room || (connection.IoState & HungUp) != 0)
                 Queue(connection);
-            return;
+            return received;
         }
 
         BlockPool.Shared.Return(block);
-        if (errno == Libc.Eintr)
+        if (errno is Libc.Eintr)
         {
             Queue(connection);
-            return;
+        }
+        else if (errno != Libc.Eagain)
+        {
+            connection.IoState |= Finished;
+            connection.OnReceiveEnded(errno);
         }
 
-        connection.IoState &= ~Readable;
-        if (errno == Libc.Eagain)
-            return;
-        connection.IoState |= Finished;
-        connection.OnReceiveEnded(errno);
+        return 0;
     }
 
     private void Control(int operation, int fd, uint events, ulong tag)

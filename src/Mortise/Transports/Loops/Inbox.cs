@@ -127,6 +127,8 @@ internal sealed class Inbox(LoopConnection connection)
     public void Discard()
     {
         _discarding = true;
+        _nothingLeft = true; // for a read that still waits
+        connection.Loop.Ready(connection);
         Drop();
         Relay?.Abandon();
         Relay = null;

@@ -166,9 +166,9 @@ internal sealed class LoopConnection : Connection
             ThreadPool.UnsafeQueueUserWorkItem(static fd => _ = Libc.Close(fd), _fd, preferLocal: false);
         else
             _ = Libc.Close(_fd);
-        _writer.Free();
         TellOwner();
-        Loop.Post(static c => ((LoopConnection)c!).AnnounceEnd(), this);
+        // Posted: flushes that fail and whoever registered for the end run users' code.
+        Loop.Post(static c => ((LoopConnection)c!).Finish(), this);
     }
 
     /// <summary>The loop's turn to run this connection's code.</summary>
@@ -307,6 +307,12 @@ internal sealed class LoopConnection : Connection
         _reset = reset;
         _writer.Break();
         Loop.Post(static c => ((LoopConnection)c!).ReleaseHere(), this);
+    }
+
+    private void Finish()
+    {
+        _writer.Free();
+        AnnounceEnd();
     }
 
     private void ReleaseHere()

@@ -114,7 +114,8 @@ internal sealed class LoopReader : PipeReader, IValueTaskSource<ReadResult>
             Leave();
         }
 
-        Loop.Post(static r => ((LoopReader)r!).Retire(), this);
+        if (Volatile.Read(ref _state) != Retired)
+            Loop.Post(static r => ((LoopReader)r!).Retire(), this);
     }
 
     /// <summary>The loop has news: a waiting read completes, a relay goes on.</summary>
