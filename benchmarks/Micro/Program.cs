@@ -1,5 +1,7 @@
 using BenchmarkDotNet.Running;
 using Mortise.Benchmarks;
 
-// dotnet run -c Release --project benchmarks/Micro -- --filter '*'
-BenchmarkSwitcher.FromTypes([typeof(FramingBench), typeof(BufferBench), typeof(EndpointBench)]).Run(args);
+// ./build.sh bench micro [--filter PATTERN]
+BenchmarkSwitcher
+    .FromTypes([typeof(FramingBench), typeof(PipesBench), typeof(BufferBench), typeof(EndpointBench)])
+    .Run(args);

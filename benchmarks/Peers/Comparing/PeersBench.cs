@@ -6,7 +6,7 @@ namespace Mortise.Peers.Comparing;
 
 /// <summary>All that a run found out; the raw data file is this.</summary>
 internal sealed record PeersData(Machine Machine, int Cpu, int LoadCpu, double SecondsEach, List<Pair> Pairs,
-    List<Pair> Latencies, double LatencyPace, List<string> Failures);
+    List<Pair> Latencies, double LatencyPace, List<Allocation> Allocations, List<string> Failures);
 
 /// <summary><c>bench peers</c>: CPU per message of every server as a ratio to the raw C one, and latency.</summary>
 internal static class PeersBench
@@ -27,12 +27,16 @@ internal static class PeersBench
         var rounds = options.Rounds ?? (options.Quick ? 1 : 15);
         var programs = NativePrograms.Build([.. servers.Select(s => s.Name), "load", Contestant.Measure]);
         var data = new PeersData(Machine.Read(programs), options.Cpu, options.LoadCpu, options.Seconds ?? 0.6, [], [],
-            0, [.. programs.Missing.Select(m => $"{m.Key}: {m.Value}")]);
+            0, [], [.. programs.Missing.Select(m => $"{m.Key}: {m.Value}")]);
         servers = [.. servers.Where(s => !programs.Missing.ContainsKey(s.Name))];
         servers = await WithoutMissingEnginesAsync(servers, programs, data.Failures);
         var missing = data.Failures.Count;
         var runner = new PairRunner(programs, options);
 
+        if (options.Ratios)
+            foreach (var server in servers.Where(s => s.Family != Family.Native))
+                await TryAsync(data.Allocations, data.Failures, $"allocations {server.Name}",
+                    () => Allocation.MeasureAsync(server, programs, options), a => $"{a.BytesPerMessage,5:F2} bytes");
         if (options.Latency)
             data = data with { LatencyPace = Math.Round(await runner.SaturationAsync(LoadShape.All[1]) / 2) };
         for (var round = 1; round <= rounds; round++)
@@ -85,13 +89,13 @@ internal static class PeersBench
         servers.Select((_, i) => servers[(i + round) % servers.Length]);
 
     /// <summary>One that fails does not end the others' hour.</summary>
-    private static async Task TryAsync(List<Pair> pairs, List<string> failures, string what, Func<Task<Pair>> run,
-        Func<Pair, string> tell)
+    private static async Task TryAsync<T>(List<T> found, List<string> failures, string what, Func<Task<T>> run,
+        Func<T, string> tell)
     {
         try
         {
-            pairs.Add(await run());
-            Console.Error.WriteLine($"{what,-48} {tell(pairs[^1])}");
+            found.Add(await run());
+            Console.Error.WriteLine($"{what,-48} {tell(found[^1])}");
         }
         catch (BenchException e)
         {

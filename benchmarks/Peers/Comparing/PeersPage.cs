@@ -41,6 +41,8 @@ internal sealed class PeersPage
 
         if (_data.Latencies.Count > 0)
             Latency();
+        if (_data.Allocations.Count > 0)
+            Allocations();
         if (_cells.Count > 0)
             NotAhead();
         if (_data.Failures.Count > 0)
@@ -139,6 +141,20 @@ internal sealed class PeersPage
                 + $"| {group.Count()} | {verdict} |");
         }
 
+        Line();
+    }
+
+    private void Allocations()
+    {
+        Line("## Managed memory allocated per message").Line();
+        Line("""
+            GC.GetTotalAllocatedBytes of the server process before and after, load 64x64x1. A line becomes a string of
+            63 characters (152 bytes): that is the message itself.
+            """).Line();
+        Line("| server | messages | bytes allocated | bytes/message |");
+        Line("|---|---:|---:|---:|");
+        foreach (var a in _data.Allocations)
+            Line($"| {a.Server} | {a.Messages:N0} | {a.Bytes:N0} | {a.BytesPerMessage:F3} |");
         Line();
     }
 

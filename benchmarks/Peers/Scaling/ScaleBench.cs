@@ -8,7 +8,7 @@ namespace Mortise.Peers.Scaling;
 internal sealed record ScaleData(Machine Machine, double IdleSeconds, List<IdleMemory> Idle, List<ManyProcesses> Many,
     List<EchoBesideIdle> Beside, List<string> Failures);
 
-/// <summary><c>bench scale</c>: what a connection costs that does nothing, and what many of them cost the others.</summary>
+/// <summary><c>bench scale</c>: what an idle connection costs, and what many of them cost the others.</summary>
 internal static class ScaleBench
 {
     private const int DescriptorsMax = 18_000;
@@ -62,7 +62,7 @@ internal static class ScaleBench
             yield return (other, null);
     }
 
-    /// <summary>The engines that this machine has; when it is only to be shown that it works, the best of them.</summary>
+    /// <summary>The engines that this machine has; one is enough to show that the bench works.</summary>
     private static async Task<Contestant[]> EnginesAsync(BenchOptions options, NativePrograms programs,
         List<string> missing)
     {

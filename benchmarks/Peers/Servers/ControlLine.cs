@@ -38,6 +38,7 @@ internal static class ControlLine
         {
             ["descriptors"] = Directory.GetFileSystemEntries("/proc/self/fd").Length,
             ["handlers"] = ChurnServer.Live,
+            ["allocated"] = GC.GetTotalAllocatedBytes(precise: true),
         };
         using var listener = new MeterListener
         {
@@ -60,6 +61,7 @@ internal static class ControlLine
         listener.SetMeasurementEventCallback<double>((i, value, tags, _) => Add(i.Name, value, tags));
         listener.Start();
         listener.RecordObservableInstruments();
-        return string.Join(' ', counts.Select(c => string.Create(CultureInfo.InvariantCulture, $"{c.Key}={c.Value}")));
+        return string.Join(' ', counts.Select(c =>
+            string.Create(CultureInfo.InvariantCulture, $"{c.Key}={c.Value:F0}")));
     }
 }

@@ -119,7 +119,9 @@ static void step(struct conn *c, uint32_t events) {
         return;
     }
     if (!(events & ~(uint32_t)EPOLLOUT)) return;
-    ssize_t received = recv(c->fd, scratch, sizeof scratch, 0);
+    /* One that will reset reads no further than that: the rest is unread, or on its way, when the reset comes. */
+    size_t wanted = Ways[c->way] == 'R' ? c->reset_at + 1 - c->received : sizeof scratch;
+    ssize_t received = recv(c->fd, scratch, wanted, 0);
     if (received < 0 && errno == EAGAIN) return;
     if (received <= 0) { on_end(c, received); return; }
     on_bytes(c, received);

@@ -1,0 +1,100 @@
+using System.Diagnostics;
+using System.Runtime.Versioning;
+using Mortise.Tests.Tidy;
+using Xunit;
+
+namespace Mortise.Tests.Benchmarks;
+
+/// <summary>
+/// The benches work: every server starts, is loaded, answers what it was sent and stands in the table. What a table
+/// says is not judged here, the machine being busy with other tests.
+/// </summary>
+[SupportedOSPlatform("linux")]
+public sealed class BenchTests
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
+    [Fact]
+    public async Task Peers_are_measured_against_the_raw_C_server()
+    {
+        var page = await RunAsync("peers", "--quick", "--servers",
+            "c-epoll,mortise-managed,mortise-managed-loop,mortise-managed-lines,socket,saea,kestrel");
+        Assert.DoesNotContain("Missing and failed", page);
+        string[] rows = ["| c-epoll |", "| mortise-managed |", "| mortise-managed-loop |", "| mortise-managed-lines |",
+            "| socket |", "| saea |", "| kestrel |"];
+        Assert.All(rows, row => Assert.Contains(row, page));
+        Assert.Contains("p99 ratio to raw C epoll", page);
+    }
+
+    [Fact]
+    public async Task Our_fastest_engines_are_measured_or_the_page_says_why_not()
+    {
+        var page = await RunAsync("peers", "--quick", "--servers",
+            "c-uring,mortise-uring,mortise-epoll,mortise-epoll-loop,mortise-uring-lines");
+        Assert.Contains("| mortise-uring |", page.Replace("- mortise-uring:", "| mortise-uring |"));
+        Assert.Contains("| mortise-epoll-loop |", page.Replace("- mortise-epoll-loop:", "| mortise-epoll-loop |"));
+    }
+
+    [Fact]
+    public async Task Idle_connections_are_held_and_each_of_them_answers()
+    {
+        var page = await RunAsync("scale", "--quick", "--connections", "300");
+        Assert.Matches(@"\| mortise-\w+-bare \| 300 \|", page);
+        Assert.Matches(@"\| socket \| 300 \|.*\| 0 \|", page);
+        Assert.Matches(@"\| mortise-\w+ \| 2 \| 400 \| 400 \| 0 \|", page);
+    }
+
+    [Fact]
+    public async Task Connections_that_come_and_go_leave_nothing_and_no_wrong_byte()
+    {
+        var page = await RunAsync("churn", "--quick", "--servers", "mortise-managed");
+        Assert.Contains("| connections | 1000 |", page);
+        Assert.Contains("| wrong bytes | 0 |", page);
+        Assert.Contains("| verdict | clean |", page);
+    }
+
+    [Fact]
+    public async Task A_server_that_does_not_exist_is_named()
+    {
+        var (exitCode, _, error) = await StartAsync("peers", "--servers", "nginx");
+        Assert.Equal(2, exitCode);
+        Assert.Contains("no server 'nginx'", error);
+    }
+
+    private static async Task<string> RunAsync(params string[] arguments)
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux() && HasCompiler(), "the bench needs Linux and a C compiler");
+        var (exitCode, output, error) = await StartAsync(arguments);
+        Assert.True(exitCode == 0, $"exit code {exitCode}\n{error}\n{output}");
+        return output;
+    }
+
+    private static async Task<(int ExitCode, string Output, string Error)> StartAsync(params string[] arguments)
+    {
+        // .../tests/Mortise.Tests/bin/CONFIGURATION/net10.0: the bench lies in the same place of its own project.
+        var binaries = Path.GetRelativePath(Path.Combine(Repository.Root, "tests/Mortise.Tests"),
+            AppContext.BaseDirectory);
+        var bench = Path.Combine(Repository.Root, "benchmarks/Peers", binaries, "Mortise.Peers");
+        using var process = Process.Start(new ProcessStartInfo(bench, arguments)
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        })!;
+        using var limit = new CancellationTokenSource(Patience);
+        try
+        {
+            var (output, error) = (process.StandardOutput.ReadToEndAsync(limit.Token),
+                process.StandardError.ReadToEndAsync(limit.Token));
+            await process.WaitForExitAsync(limit.Token);
+            return (process.ExitCode, await output, await error);
+        }
+        finally
+        {
+            if (!process.HasExited)
+                process.Kill(entireProcessTree: true);
+        }
+    }
+
+    private static bool HasCompiler() =>
+        (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':').Any(p => File.Exists(Path.Combine(p, "cc")));
+}
