@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Net;
 using Mortise.Transports;
+using Mortise.Transports.Linux;
 using Mortise.Transports.Managed;
 using Mortise.Transports.Memory;
 
@@ -44,12 +45,12 @@ internal static class Engine
         var forced = Environment.GetEnvironmentVariable(EngineChoice.Variable);
         return asked == EngineKind.Auto && string.IsNullOrEmpty(forced) && LinuxDefault == EngineKind.Managed
             ? new(EngineKind.Managed, "managed")
-            : EngineChoice.Make(asked, forced, OperatingSystem.IsLinux(), static () => "not in this version");
+            : EngineChoice.Make(asked, forced, OperatingSystem.IsLinux(), static () => LinuxTransport.UringFailure);
     }
 
     private static Transport Make(EngineChoice choice) => choice.Kind switch
     {
         EngineKind.Managed => new ManagedTransport(choice.About),
-        _ => throw new UnsupportedException("engine", choice.About, "not in this version"),
+        var linux => new LinuxTransport(linux, choice.About),
     };
 }

@@ -21,6 +21,7 @@ public static class SocketClient
     {
         var options = new ClientOptions();
         configure?.Invoke(options);
+        options.Transport.Home = SynchronizationContext.Current; // here: a name that is looked up leads elsewhere
         var transport = Engine.For(endpoint, options.Transport);
         return new Connector(transport, options).ConnectAsync(endpoint, cancellationToken);
     }

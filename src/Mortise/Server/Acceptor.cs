@@ -8,7 +8,7 @@ namespace Mortise.Server;
 /// <paramref name="start"/>. It ends when accepting is suspended, and with nothing else.
 /// </summary>
 internal sealed class Acceptor(ServerOptions options, Admission admission, ServerCounters counters,
-    Action<Connection, string> start)
+    Action<Newcomer, string> start)
 {
     private readonly List<Listener> _listeners = [];
     private readonly List<Task> _accepting = [];
@@ -56,10 +56,10 @@ internal sealed class Acceptor(ServerOptions options, Admission admission, Serve
         {
             try
             {
-                var connection = await AcceptAsync(listener).ConfigureAwait(false);
+                var newcomer = await MeetAsync(listener).ConfigureAwait(false);
                 pause.Recovered();
-                if (IsAdmitted(connection))
-                    await StartAsync(connection, name).ConfigureAwait(false);
+                if (IsAdmitted(newcomer))
+                    await StartAsync(newcomer, name).ConfigureAwait(false);
                 if (options.AcceptDelay > TimeSpan.Zero)
                     await Task.Delay(options.AcceptDelay, options.Time, _suspended.Token).ConfigureAwait(false);
             }
@@ -88,7 +88,7 @@ internal sealed class Acceptor(ServerOptions options, Admission admission, Serve
         }
     }
 
-    private async ValueTask<Connection> AcceptAsync(Listener listener)
+    private async ValueTask<Newcomer> MeetAsync(Listener listener)
     {
         if (!admission.TryClaimDescriptor())
         {
@@ -98,7 +98,7 @@ internal sealed class Acceptor(ServerOptions options, Admission admission, Serve
 
         try
         {
-            return await listener.AcceptAsync(_suspended.Token).ConfigureAwait(false);
+            return await listener.MeetAsync(_suspended.Token).ConfigureAwait(false);
         }
         catch
         {
@@ -112,27 +112,27 @@ internal sealed class Acceptor(ServerOptions options, Admission admission, Serve
         // Bounded by the accept queue: nobody can enter it faster than this empties it for longer than a moment.
         for (var taken = 0; taken <= listener.Backlog && admission.TryClaimDescriptor(); taken++)
         {
-            if (admission.IsFull || TakeOne(listener) is not { } connection)
+            if (admission.IsFull || TakeOne(listener) is not { } newcomer)
             {
                 admission.ReleaseDescriptor();
                 return;
             }
 
-            if (!IsAdmitted(connection))
+            if (!IsAdmitted(newcomer))
                 continue;
             if (admission.TryClaimPlace())
-                start(connection, listener.Endpoint.ToString());
+                start(newcomer, listener.Endpoint.ToString());
             else
-                TurnAway(connection, CloseReason.Drain);
+                TurnAway(newcomer, CloseReason.Drain);
         }
     }
 
     /// <summary>The next that waits, or null; an error here must not keep the listeners from being closed.</summary>
-    private Connection? TakeOne(Listener listener)
+    private Newcomer? TakeOne(Listener listener)
     {
         try
         {
-            return listener.TryAccept(out var connection) ? connection : null;
+            return listener.TryMeet(out var newcomer) ? newcomer : null;
         }
         catch (MortiseException)
         {
@@ -141,41 +141,41 @@ internal sealed class Acceptor(ServerOptions options, Admission admission, Serve
         }
     }
 
-    private bool IsAdmitted(Connection connection)
+    private bool IsAdmitted(Newcomer newcomer)
     {
-        var welcome = IsWelcome(connection);
-        if (welcome && admission.TryEnter(connection.RemoteEndpoint))
+        var welcome = IsWelcome(newcomer);
+        if (welcome && admission.TryEnter(newcomer.Remote))
             return true;
         counters.Rejected(welcome ? RejectReason.AddressLimit : RejectReason.Denied);
-        ServerLog.Rejected(options.Log, connection.RemoteEndpoint.Authority, welcome ? "address_limit" : "denied");
-        connection.Abort(CloseReason.RateLimit);
+        ServerLog.Rejected(options.Log, newcomer.Remote.Authority, welcome ? "address_limit" : "denied");
+        newcomer.Refuse(CloseReason.RateLimit);
         admission.ReleaseDescriptor();
         return false;
     }
 
     /// <summary>A judge that throws has not said yes, and must not take the accept loop with it.</summary>
-    private bool IsWelcome(Connection connection)
+    private bool IsWelcome(Newcomer newcomer)
     {
         try
         {
-            return options.Admit?.Invoke(connection.RemoteEndpoint) != false;
+            return options.Admit?.Invoke(newcomer.Remote) != false;
         }
         catch (Exception e)
         {
-            ServerLog.HandlerFault(options.Log, e, ConnectionServer.Name(connection));
+            ServerLog.HandlerFault(options.Log, e, newcomer.Remote.Authority);
             return false;
         }
     }
 
-    private void TurnAway(Connection connection, CloseReason reason)
+    private void TurnAway(Newcomer newcomer, CloseReason reason)
     {
-        connection.Abort(reason);
-        admission.Leave(connection.RemoteEndpoint);
+        newcomer.Refuse(reason);
+        admission.Leave(newcomer.Remote);
         admission.ReleaseDescriptor();
     }
 
     /// <summary>Holds the newcomer back until there is a place; when accepting stops first, it has to go.</summary>
-    private async ValueTask StartAsync(Connection connection, string listener)
+    private async ValueTask StartAsync(Newcomer newcomer, string listener)
     {
         if (!admission.TryClaimPlace())
         {
@@ -184,12 +184,12 @@ internal sealed class Acceptor(ServerOptions options, Admission admission, Serve
             await place.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             if (!place.IsCompletedSuccessfully)
             {
-                TurnAway(connection, CloseReason.Drain);
+                TurnAway(newcomer, CloseReason.Drain);
                 return;
             }
         }
 
-        start(connection, listener);
+        start(newcomer, listener);
     }
 
     /// <summary>At most one line a second: a full server has other things to do than to say so.</summary>

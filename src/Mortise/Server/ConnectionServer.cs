@@ -14,7 +14,6 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
     private static readonly TimeSpan LeaveTimeout = TimeSpan.FromSeconds(1);
 
     private readonly Func<Connection, Task> _handler;
-    private readonly Action<Connection> _run;
     private readonly ServerOptions _options;
     private readonly Admission _admission;
     private readonly Acceptor _acceptor;
@@ -23,11 +22,13 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
     private TaskCompletionSource? _empty;
     private int _running;
     private volatile bool _draining;
+    private long _started;
+    private long _drainedUpTo;
+    private long _endedUpTo;
 
     public ConnectionServer(Func<Connection, Task> handler, ServerOptions options)
     {
         _handler = handler;
-        _run = c => _ = RunAsync(c);
         _options = options;
         _admission = new Admission(options, DescriptorLedger.Process);
         _watch = new ConnectionWatch(options);
@@ -67,6 +68,7 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
     public async Task<DrainResult> DrainAsync(TimeSpan timeout, CancellationToken cancellationToken)
     {
         _draining = true;
+        Volatile.Write(ref _drainedUpTo, Volatile.Read(ref _started));
         var before = LiveCount;
         var started = _options.Time.GetTimestamp();
         foreach (var connection in _watch.Live)
@@ -81,6 +83,7 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
         }
 
         var aborted = 0;
+        Volatile.Write(ref _endedUpTo, Volatile.Read(ref _drainedUpTo));
         foreach (var connection in _watch.Live)
         {
             if (connection.CloseReason is null)
@@ -115,6 +118,7 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
     public async ValueTask DisposeAsync()
     {
         _draining = true;
+        Volatile.Write(ref _endedUpTo, long.MaxValue);
         foreach (var connection in _watch.Live)
             connection.Abort(CloseReason.Drain);
         await LeaveAsync().ConfigureAwait(false);
@@ -140,14 +144,25 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
     internal static string NameOf(Delegate handler) => handler.Method.DeclaringType is { } type
         ? $"{type.FullName}.{handler.Method.Name}" : handler.Method.Name;
 
-    private void Start(Connection connection, string listener)
+    private void Start(Newcomer newcomer, string listener)
     {
         Interlocked.Increment(ref _running);
         Counters.Accepted();
-        _watch.Add(connection);
+        var number = Interlocked.Increment(ref _started);
+        newcomer.Enter(connection => Serve(connection, number, listener), _options.Dispatch == Dispatch.Loop);
+    }
+
+    private void Serve(Connection connection, long number, string listener)
+    {
         connection.Adopt(this);
-        connection.Start(_run, atHome: _options.Dispatch == Dispatch.Loop);
+        _watch.Add(connection);
         ServerLog.Accepted(_options.Log, Name(connection), connection.RemoteEndpoint.Authority, listener);
+        // It may have been on its way here when those that were here already were told.
+        if (number <= Volatile.Read(ref _endedUpTo))
+            connection.Abort(CloseReason.Drain);
+        else if (number <= Volatile.Read(ref _drainedUpTo))
+            connection.EndInput(CloseReason.Drain);
+        _ = RunAsync(connection);
     }
 
     private async Task RunAsync(Connection connection)

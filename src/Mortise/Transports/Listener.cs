@@ -1,3 +1,5 @@
+using Mortise.Transports;
+
 namespace Mortise;
 
 /// <summary>
@@ -43,9 +45,20 @@ public abstract class Listener : IDisposable
     /// <summary>Blocks the calling thread until a connection arrives.</summary>
     public Connection Accept() => AcceptAsync().AsTask().GetAwaiter().GetResult();
 
+    /// <summary>Closes the listening socket; connections that were accepted live on.</summary>
+    public abstract void Dispose();
+
     /// <summary>Runs a loop of accepts where that costs least; by default on the thread pool.</summary>
     internal virtual Task RunAsync(Func<Task> acceptAsync) => Task.Run(acceptAsync);
 
-    /// <summary>Closes the listening socket; connections that were accepted live on.</summary>
-    public abstract void Dispose();
+    /// <summary>As <see cref="AcceptAsync"/>, for those who may yet refuse.</summary>
+    internal virtual async ValueTask<Newcomer> MeetAsync(CancellationToken cancellationToken) =>
+        new ConnectedNewcomer(await AcceptAsync(cancellationToken).ConfigureAwait(false));
+
+    /// <summary>As <see cref="TryAccept"/>, for those who may yet refuse.</summary>
+    internal virtual bool TryMeet([System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out Newcomer? newcomer)
+    {
+        newcomer = TryAccept(out var connection) ? new ConnectedNewcomer(connection) : null;
+        return newcomer is not null;
+    }
 }

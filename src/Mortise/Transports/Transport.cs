@@ -19,3 +19,27 @@ internal abstract class Transport
     public abstract ValueTask<Connection> ConnectAsync(Endpoint endpoint, TransportOptions options,
         CancellationToken cancellationToken);
 }
+
+/// <summary>Somebody whom a listener has accepted and nobody has let in yet. One of the two happens, once.</summary>
+internal abstract class Newcomer
+{
+    public abstract Endpoint Remote { get; }
+
+    /// <summary>
+    /// Becomes a connection, which is served soon: on its home or on the thread pool, never on the caller's stack.
+    /// </summary>
+    public abstract void Enter(Action<Connection> serve, bool atHome);
+
+    /// <summary>Is sent away; the peer sees a reset (RST).</summary>
+    public abstract void Refuse(CloseReason reason);
+}
+
+/// <summary>A newcomer that is a connection from the start.</summary>
+internal sealed class ConnectedNewcomer(Connection connection) : Newcomer
+{
+    public override Endpoint Remote => connection.RemoteEndpoint;
+
+    public override void Enter(Action<Connection> serve, bool atHome) => connection.Start(serve, atHome);
+
+    public override void Refuse(CloseReason reason) => connection.Abort(reason);
+}

@@ -9,7 +9,8 @@ internal static class CodeRules
 {
     private const int MethodLinesMax = 70;
     private static readonly string[] UnsafeRooms = ["src/Mortise/Transports/Kernel/",
-        "src/Mortise/Transports/Loops/", "src/Mortise/Transports/Epoll/", "src/Mortise/Transports/Uring/"];
+        "src/Mortise/Transports/Loops/", "src/Mortise/Transports/Epoll/", "src/Mortise/Transports/Uring/",
+        "src/Mortise/Transports/Linux/"];
 
     public static IEnumerable<string> Check(SourceFile file)
     {

@@ -1,0 +1,253 @@
+using System.Diagnostics.CodeAnalysis;
+using Mortise.Transports.Kernel;
+using Mortise.Transports.Loops;
+using Mortise.Transports.Sockets;
+
+namespace Mortise.Transports.Linux;
+
+/// <summary>
+/// A listener whose socket is watched on the group's acceptor loop. Newcomers are taken with <c>accept4(2)</c>, one by
+/// one and by whoever asks, because nobody may be accepted before there is a descriptor for them; the loop only says
+/// when to ask again.
+/// </summary>
+internal sealed class LoopListener : Listener
+{
+    /// <summary>Newcomers taken in a row before the loop looks after its connections again.</summary>
+    private const int RowMax = 64;
+
+    private static readonly TimeSpan CloseTimeout = TimeSpan.FromSeconds(2);
+
+    private readonly LoopGroup _group;
+    private readonly TransportOptions _options;
+    private readonly ListeningWatch[] _watches;
+    private readonly CountdownEvent _open;
+    private TaskCompletionSource _news = new();
+    private IOException? _fault;
+    private Endpoint? _lastLocal;
+    private int _next;
+    private int _row;
+    private int _closed;
+
+    public LoopListener(LoopGroup group, Endpoint endpoint, TransportOptions options)
+    {
+        _group = group;
+        _options = options;
+        group.StartAll();
+        var sockets = Open(endpoint, options, group.Loops);
+        Endpoint = sockets[0].Endpoint;
+        Backlog = sockets[0].Backlog;
+        Notes = sockets[0].Notes;
+        _open = new CountdownEvent(sockets.Count);
+        _watches = [.. sockets.Select(s => new ListeningWatch(this, s))];
+        foreach (var watch in _watches)
+            group.Acceptor.Post(static w => ((ListeningWatch)w!).Begin(), watch);
+    }
+
+    public override Endpoint Endpoint { get; }
+
+    public override int Backlog { get; }
+
+    public override int AcceptQueueLength =>
+        _watches.Length == 1 ? _watches[0].Socket.AcceptQueueLength : _watches.Sum(w => w.Socket.AcceptQueueLength);
+
+    public override async ValueTask<Connection> AcceptAsync(CancellationToken cancellationToken = default)
+    {
+        var caller = EventLoop.Current;
+        var newcomer = (LoopNewcomer)await MeetAsync(cancellationToken).ConfigureAwait(false);
+        // Whoever waited is told on the acceptor's loop, and must not stay there: what follows may block.
+        if (EventLoop.Current is { } here && here != caller)
+            await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+        return newcomer.Open();
+    }
+
+    public override bool TryAccept([NotNullWhen(true)] out Connection? connection)
+    {
+        connection = TryMeet(out var newcomer) ? ((LoopNewcomer)newcomer).Open() : null;
+        return connection is not null;
+    }
+
+    public override void Dispose()
+    {
+        if (Interlocked.Exchange(ref _closed, 1) == 1)
+            return;
+        foreach (var watch in _watches)
+            watch.End();
+        SayNews();
+        // The kernel may hold the socket for as long as it is watched. The loop cannot wait for itself.
+        if (EventLoop.Current is null)
+            _open.Wait(CloseTimeout);
+    }
+
+    internal override Task RunAsync(Func<Task> acceptAsync)
+    {
+        var run = new Task<Task>(acceptAsync);
+        _group.Acceptor.Post(static r => ((Task<Task>)r!).RunSynchronously(TaskScheduler.Default), run);
+        return run.Unwrap();
+    }
+
+    internal override async ValueTask<Newcomer> MeetAsync(CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            var news = Volatile.Read(ref _news); // before the try: whoever comes after it completes this one
+            if (_row < RowMax && TryMeet(out var newcomer))
+            {
+                _row++;
+                return newcomer;
+            }
+
+            if (Volatile.Read(ref _closed) == 1)
+                throw new OperationCanceledException($"The listener on {Endpoint} was closed.");
+            if (_fault is { } fault)
+                throw fault;
+            if (_row >= RowMax)
+                _group.Acceptor.Post(static l => ((LoopListener)l!).SayNews(), this);
+            await news.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
+            _row = 0;
+        }
+    }
+
+    internal override bool TryMeet([NotNullWhen(true)] out Newcomer? newcomer)
+    {
+        newcomer = null;
+        for (var tried = 0; tried < _watches.Length && newcomer is null; tried++)
+            newcomer = Accept(_watches[(uint)_next++ % (uint)_watches.Length]);
+        return newcomer is not null;
+    }
+
+    private static List<ListeningSocket> Open(Endpoint endpoint, TransportOptions options, int loops)
+    {
+        var sockets = new List<ListeningSocket> { ListeningSocket.Open(endpoint, options) };
+        try
+        {
+            // With SO_REUSEPORT the kernel spreads newcomers over several queues: one for each loop.
+            while (options.ReusePort && !endpoint.IsUnix && sockets.Count < loops)
+                sockets.Add(ListeningSocket.Open(sockets[0].Endpoint, options));
+            return sockets;
+        }
+        catch
+        {
+            sockets.ForEach(s => s.Dispose());
+            throw;
+        }
+    }
+
+    private unsafe LoopNewcomer? Accept(ListeningWatch watch)
+    {
+        var address = stackalloc byte[SocketAddressText.BytesMax];
+        var addressBytes = (uint)SocketAddressText.BytesMax;
+        var fd = watch.Accept(address, &addressBytes, out var errno);
+        if (fd < 0)
+        {
+            return errno is Libc.Eagain || Volatile.Read(ref _closed) == 1 ? null
+                : throw AcceptFailure.Of(errno, Endpoint);
+        }
+
+        var remote = SocketAddressText.Read(Endpoint.Kind,
+            new ReadOnlySpan<byte>(address, (int)Math.Min(addressBytes, SocketAddressText.BytesMax)));
+        return new LoopNewcomer(_group, fd, LocalOf(fd), remote, _options);
+    }
+
+    /// <summary>The listener's own address, unless it is that of every interface.</summary>
+    private Endpoint LocalOf(int fd)
+    {
+        if (!Endpoint.IsWildcard)
+            return Endpoint;
+        var local = SocketAddressText.OfSocket(Endpoint.Kind, fd);
+        return local.Equals(_lastLocal) ? _lastLocal : _lastLocal = local;
+    }
+
+    /// <summary>On the loop: everybody who waits tries again, right here.</summary>
+    private void SayNews()
+    {
+        var news = Interlocked.Exchange(ref _news, new TaskCompletionSource());
+        // Under the loop's context the runtime would send each of them to the thread pool instead.
+        var context = SynchronizationContext.Current;
+        SynchronizationContext.SetSynchronizationContext(null);
+        try
+        {
+            news.SetResult();
+        }
+        finally
+        {
+            SynchronizationContext.SetSynchronizationContext(context);
+        }
+    }
+
+    /// <summary>A listening socket on the acceptor's loop.</summary>
+    private sealed class ListeningWatch(LoopListener owner, ListeningSocket socket)
+        : Watch((int)socket.Socket.SafeHandle.DangerousGetHandle())
+    {
+        private readonly System.Runtime.InteropServices.SafeHandle _handle = socket.Socket.SafeHandle;
+        private bool _isWatched;
+
+        public ListeningSocket Socket => socket;
+
+        public void Begin()
+        {
+            try
+            {
+                owner._group.Acceptor.Poller.Add(this);
+                _isWatched = true;
+            }
+            catch (IOException e)
+            {
+                owner._fault = e; // accepting fails with it
+                owner.SayNews();
+            }
+        }
+
+        /// <summary>Nobody comes in any more from here on; the descriptor is closed when nobody watches it.</summary>
+        public void End()
+        {
+            _ = Libc.Shutdown(Fd, Libc.ShutBoth);
+            owner._group.Acceptor.Post(static w => ((ListeningWatch)w!).Remove(), this);
+        }
+
+        // From inside the poller, where nobody's code may run.
+        public override void OnReady() => owner._group.Acceptor.Post(static o => ((LoopListener)o!).SayNews(), owner);
+
+        public override void OnRemoved()
+        {
+            socket.Dispose();
+            owner._open.Signal();
+        }
+
+        public unsafe int Accept(byte* address, uint* addressBytes, out int errno)
+        {
+            var held = false;
+            errno = Libc.Eagain;
+            try
+            {
+                _handle.DangerousAddRef(ref held); // so that nobody else gets the number meanwhile
+                do
+                {
+                    var fd = Libc.Accept4(Fd, address, addressBytes, Libc.SockCloexec);
+                    if (fd >= 0)
+                        return fd;
+                    errno = Libc.Errno;
+                }
+                while (errno == Libc.Eintr);
+                return -1;
+            }
+            catch (ObjectDisposedException)
+            {
+                return -1;
+            }
+            finally
+            {
+                if (held)
+                    _handle.DangerousRelease();
+            }
+        }
+
+        private void Remove()
+        {
+            if (_isWatched)
+                owner._group.Acceptor.Poller.Remove(this);
+            else
+                OnRemoved();
+        }
+    }
+}
