@@ -1,5 +1,6 @@
 using Mortise.Transports.Epoll;
 using Mortise.Transports.Loops;
+using Mortise.Transports.Uring;
 
 namespace Mortise.Transports.Linux;
 
@@ -11,7 +12,7 @@ internal sealed class LinuxTransport(EngineKind kind, string about) : Transport
     public override string About => about;
 
     /// <summary>Null where io_uring serves, else what was tried and how it was refused.</summary>
-    public static string? UringFailure => "not in this version";
+    public static string? UringFailure => UringProbe.Failure;
 
     public override bool Carries(EndpointKind endpointKind) => endpointKind is EndpointKind.Tcp or EndpointKind.Unix;
 
@@ -24,8 +25,6 @@ internal sealed class LinuxTransport(EngineKind kind, string about) : Transport
 
     private LoopGroup GroupFor(TransportOptions options) => LoopGroup.Of(kind, options.Loops, MakePoller);
 
-    private static Poller MakePoller(EngineKind kind) => kind switch
-    {
-        _ => new EpollPoller(),
-    };
+    private static Poller MakePoller(EngineKind kind) =>
+        kind == EngineKind.IoUring ? new UringPoller() : new EpollPoller();
 }

@@ -60,7 +60,7 @@ internal sealed class LoopNewcomer(LoopGroup group, int fd, Endpoint local, Endp
         var connection = new LoopConnection(EventLoop.Current!, fd, local, remote, options) { RunsAtHome = _atHome };
         connection.Begin();
         if (_atHome)
-            _serve!(connection);
+            connection.Loop.Run(connection, _serve!);
         else
             connection.Start(_serve!, atHome: false);
     }

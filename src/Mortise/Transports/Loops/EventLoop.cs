@@ -110,6 +110,14 @@ internal sealed class EventLoop
             _thread.Join();
     }
 
+    /// <summary>Runs a connection's code here and now; the watchdog then knows whose it is.</summary>
+    public void Run(LoopConnection connection, Action<Connection> serve)
+    {
+        Running = connection;
+        serve(connection);
+        Running = null;
+    }
+
     public void Count(int connections) => Interlocked.Add(ref _connections, connections);
 
     /// <summary>The connection's code has something to go on with; it runs in this turn.</summary>

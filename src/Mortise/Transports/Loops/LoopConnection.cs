@@ -83,8 +83,14 @@ internal sealed class LoopConnection : Connection
     internal override Socket? Socket => IsDetaching ? null
         : _socket ??= new Socket(new SafeSocketHandle(_fd, ownsHandle: false));
 
-    /// <summary>Takes part in its loop from the next turn on.</summary>
-    public void Begin() => Loop.Post(static c => ((LoopConnection)c!).Attach(), this);
+    /// <summary>Takes part in its loop: at once on its thread, else soon. Not from inside the poller.</summary>
+    public void Begin()
+    {
+        if (Loop.IsCurrent)
+            Attach();
+        else
+            Loop.Post(static c => ((LoopConnection)c!).Attach(), this);
+    }
 
     public override ValueTask SendAsync(ReadOnlySequence<byte> bytes, CancellationToken cancellationToken = default)
     {
@@ -125,9 +131,9 @@ internal sealed class LoopConnection : Connection
             RunsAtHome = true;
             Loop.Post(static s =>
             {
-                var (serve, connection) = (Tuple<Action<Connection>, Connection>)s!;
-                serve(connection);
-            }, Tuple.Create(serve, (Connection)this));
+                var (serve, connection) = (Tuple<Action<Connection>, LoopConnection>)s!;
+                connection.Loop.Run(connection, serve);
+            }, Tuple.Create(serve, this));
         }
         else
         {
