@@ -34,6 +34,10 @@ internal sealed class PeersPage
         Method();
         if (_cells.Count > 0)
         {
+            Line("Servers:").Line();
+            foreach (var server in _cells.Select(c => c.Server).Distinct())
+                Line($"- {server}: {Contestant.Named(server).About}");
+            Line();
             MustShow();
             foreach (var load in _loads)
                 Everything(load);

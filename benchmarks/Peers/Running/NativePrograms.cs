@@ -16,6 +16,7 @@ internal sealed class NativePrograms
         new("hold", "hold.c", [], null),
         new("churn", "churn.c", [], null),
         new("c-epoll", "epoll.c", [], null),
+        new("c-epoll-256k", "epoll.c", ["-DBUFFER_KIB=256"], null),
         new("c-uring", "uring.c", ["-luring"], "liburing-dev"),
         new("libuv", "libuv.c", ["-luv"], "libuv1-dev"),
         new("libevent", "libevent.c", ["-levent_core"], "libevent-dev"),

@@ -32,7 +32,7 @@ internal static class ScaleBench
         foreach (var (kind, engine) in Kinds(ours, options))
             await TryAsync(data, $"idle {kind}", async () => data.Idle.Add(
                 await IdleMemory.MeasureAsync(kind, engine, sizes.Idle, sizes.IdleTime, programs)));
-        foreach (var engine in ours.Where(e => quick || e.Engine != "managed"))
+        foreach (var engine in ours.Where(e => quick || options.Servers is not null || e.Engine != "managed"))
         {
             await TryAsync(data, $"many {engine.Name}", async () => data.Many.Add(await ManyProcesses.MeasureAsync(
                 engine.Name, engine.Engine, sizes.Processes, sizes.Many, DescriptorsMax, programs)));

@@ -25,6 +25,7 @@ internal sealed record Contestant(string Name, Family Family, string? Engine, bo
     public static readonly Contestant[] All =
     [
         new(Measure, Family.Native, null, false, "raw C: level-triggered epoll, recv and send; the measure"),
+        new("c-epoll-256k", Family.Native, null, false, "the measure with a buffer of 256 KiB in place of 64"),
         new("c-uring", Family.Native, null, false, "raw C: io_uring with multishot receive and provided buffers"),
         new("libuv", Family.Native, null, false, "C on libuv, uv_try_write first"),
         new("libevent", Family.Native, null, false, "C on libevent's plain events"),

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 static void die(const char *what) {
-    fprintf(stderr, "%s: %s\n", what, errno ? strerror(errno) : "no");
+    fprintf(stderr, errno ? "%s: %s\n" : "%s\n", what, strerror(errno));
     exit(1);
 }
 

@@ -3,7 +3,11 @@
 #include "echo.h"
 #include <sys/epoll.h>
 
-enum { BUFFER = 64 * 1024, EVENTS = 512 };
+#ifndef BUFFER_KIB
+#define BUFFER_KIB 64
+#endif
+
+enum { BUFFER = BUFFER_KIB * 1024, EVENTS = 512 };
 
 struct conn {
     int fd;
