@@ -74,7 +74,7 @@ internal static class ChurnBench
     private static async Task<Churned> RunAsync(string engine, int connections, int seed, NativePrograms programs)
     {
         var port = ServerProcess.FreshPort();
-        using var server = await ServerProcess.StartHostAsync("mortise-churn", engine, null, port, 1, "--control");
+        using var server = await ServerProcess.StartHostAsync("mortise-churn", engine, null, port, false, "--control");
         await ChurnAsync(programs, port, WarmConnections, seed + 1);
         var before = await SettledAsync(server);
         var watch = System.Diagnostics.Stopwatch.StartNew();

@@ -42,7 +42,7 @@ internal static class ChurnPage
         foreach (var name in Churned.Alive)
             Row($"left: {name}", e => e.Left(name));
         foreach (var name in data.Engines.SelectMany(e => e.After.Where(c => c.Value > 0).Select(c => c.Key))
-            .Except([.. Churned.Alive, "allocated"]).Distinct().Order(StringComparer.Ordinal))
+            .Except(Churned.Alive).Distinct().Order(StringComparer.Ordinal))
             Row($"server: {name}", e => e.Left(name));
         Row("verdict", e => e.IsClean ? "clean" : "**not clean**");
         if (data.Failures.Count > 0)

@@ -35,14 +35,16 @@ internal sealed class ServerProcess : IDisposable
         var child = contestant.Family == Family.Native
             ? Child.Start(cpu, null, programs.PathOf(contestant.Name), $"{port}")
             : StartHost(contestant.Name, contestant.Engine, port, cpu, arguments);
-        return ListeningAsync(child, contestant.Name, port, listeners: 1);
+        return ListeningAsync(child, contestant.Name, port, isShared: false);
     }
 
-    /// <summary>A .NET host that is no contestant (<c>-bare</c>, <c>-churn</c>), or one of several on a port.</summary>
+    /// <summary>
+    /// A .NET host that is no contestant (<c>-bare</c>, <c>-churn</c>), or one of several that share a port.
+    /// </summary>
     /// <exception cref="BenchException">It did not listen in time, or others listen there that should not.</exception>
-    public static Task<ServerProcess> StartHostAsync(string kind, string? engine, int? cpu, int port, int listeners,
+    public static Task<ServerProcess> StartHostAsync(string kind, string? engine, int? cpu, int port, bool isShared,
         params string[] arguments) =>
-        ListeningAsync(StartHost(kind, engine, port, cpu, arguments), kind, port, listeners);
+        ListeningAsync(StartHost(kind, engine, port, cpu, arguments), kind, port, isShared);
 
     /// <summary>Why an engine cannot be had here (an old kernel, a sandbox), or null when it can.</summary>
     public static async Task<string?> WhyNotAsync(Contestant contestant, NativePrograms programs)
@@ -71,17 +73,15 @@ internal sealed class ServerProcess : IDisposable
     public Task<string> AskAsync(string line) => _child.AskAsync(line);
 
     /// <summary>
-    /// The engine that really carries it, as the kernel shows it: a ring among its descriptors, or the runtime's own
-    /// socket thread. What was asked for is a wish; a table must not print wishes.
+    /// The engine that really carries it, as the kernel shows it: a ring among its descriptors, else our loops among
+    /// its threads. What was asked for is a wish; a table must not print wishes.
     /// </summary>
     public string EngineSeen()
     {
-        var links = Directory.GetFileSystemEntries($"/proc/{Id}/fd")
-            .Select(fd => File.ResolveLinkTarget(fd, false)?.Name ?? "");
-        if (links.Any(link => link.Contains("[io_uring]", StringComparison.Ordinal)))
+        if (Links(Id).Any(link => link.Contains("[io_uring]", StringComparison.Ordinal)))
             return "io_uring";
         var threads = Directory.GetDirectories($"/proc/{Id}/task").Select(t => File.ReadAllText($"{t}/comm"));
-        return threads.Any(name => name.StartsWith(".NET Sock", StringComparison.Ordinal)) ? "managed" : "epoll";
+        return threads.Any(name => name.StartsWith("mortise-loop", StringComparison.Ordinal)) ? "epoll" : "managed";
     }
 
     public void Dispose() => _child.Dispose();
@@ -89,19 +89,19 @@ internal sealed class ServerProcess : IDisposable
     private static Child StartHost(string kind, string? engine, int port, int? cpu, string[] arguments) =>
         Child.Start(cpu, engine, Environment.ProcessPath!, ["server", kind, $"{port}", .. arguments]);
 
-    private static async Task<ServerProcess> ListeningAsync(Child child, string name, int port, int listeners)
+    private static async Task<ServerProcess> ListeningAsync(Child child, string name, int port, bool isShared)
     {
         try
         {
-            for (var since = Stopwatch.StartNew(); CountListeners(port) < listeners; await Task.Delay(20))
+            for (var since = Stopwatch.StartNew(); !Listeners(port).Any(IsOwn); await Task.Delay(20))
             {
                 if (child.HasExited || since.Elapsed > StartTimeout)
                     throw new BenchException($"{name} does not listen on port {port}: {child.Errors}");
             }
 
             // Two listeners (a forgotten SO_REUSEPORT one) would share the connections and halve what is measured.
-            if (CountListeners(port) != listeners)
-                throw new BenchException($"{CountListeners(port)} listeners on port {port}, expected {listeners}");
+            if (!isShared && Listeners(port).Count() is var count and not 1)
+                throw new BenchException($"{count} listeners on port {port}, expected one");
             return new ServerProcess(child, port);
         }
         catch
@@ -109,18 +109,39 @@ internal sealed class ServerProcess : IDisposable
             child.Dispose();
             throw;
         }
+
+        bool IsOwn(string inode) => !child.HasExited && Links(child.Id).Contains($"socket:[{inode}]");
     }
 
-    /// <summary>What <c>ss -ltn</c> shows: sockets in state LISTEN (0A), see proc_net_tcp(5).</summary>
-    private static int CountListeners(int port)
+    /// <summary>What the descriptors of a process are, as the kernel names them.</summary>
+    private static List<string> Links(int id)
+    {
+        var links = new List<string>();
+        try
+        {
+            foreach (var descriptor in Directory.GetFileSystemEntries($"/proc/{id}/fd"))
+                links.Add(File.ResolveLinkTarget(descriptor, false)?.Name ?? "");
+        }
+        catch (IOException)
+        {
+            // a descriptor, or the process, went away in between: the caller looks again
+        }
+
+        return links;
+    }
+
+    /// <summary>
+    /// Inodes of the sockets in state LISTEN (0A) on a port, see proc_net_tcp(5); <c>ss -ltne</c> shows them too.
+    /// </summary>
+    private static IEnumerable<string> Listeners(int port)
     {
         var local = ":" + port.ToString("X4", CultureInfo.InvariantCulture);
-        return new[] { "/proc/net/tcp", "/proc/net/tcp6" }.Where(File.Exists)
-            .SelectMany(path => File.ReadLines(path).Skip(1).TakeWhile(IsListener))
-            .Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries))
-            .Count(fields => fields[1].EndsWith(local, StringComparison.Ordinal));
-
         // The kernel lists listeners first: the rest, with a hundred thousand connections, need not be read.
-        static bool IsListener(string line) => line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[3] == "0A";
+        return new[] { "/proc/net/tcp", "/proc/net/tcp6" }.Where(File.Exists)
+            .SelectMany(path => File.ReadLines(path).Skip(1)
+                .Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries))
+                .TakeWhile(fields => fields[3] == "0A"))
+            .Where(fields => fields[1].EndsWith(local, StringComparison.Ordinal))
+            .Select(fields => fields[9]);
     }
 }

@@ -28,7 +28,7 @@ internal sealed record IdleMemory(string Server, string? Engine, int Connections
         NativePrograms programs)
     {
         var port = ServerProcess.FreshPort();
-        using var server = await ServerProcess.StartHostAsync(kind, engine, null, port, 1, $"{connections}",
+        using var server = await ServerProcess.StartHostAsync(kind, engine, null, port, false, $"{connections}",
             "--control");
         var atStart = ProcessState.Descriptors(server.Id);
         using (var warm = await Holders.ConnectAsync(programs, port, Math.Min(WarmConnections, connections)))

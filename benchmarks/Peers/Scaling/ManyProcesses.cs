@@ -23,9 +23,9 @@ internal sealed record ManyProcesses(string Server, int Processes, int Connectio
         try
         {
             var port = ServerProcess.FreshPort();
-            for (var i = 1; i <= processes; i++)
-                servers.Add(await ServerProcess.StartHostAsync(kind, engine, null, port, i, $"{connectionsMax}",
-                    "--reuse-port"));
+            for (var i = 0; i < processes; i++)
+                servers.Add(await ServerProcess.StartHostAsync(kind, engine, null, port, isShared: true,
+                    $"{connectionsMax}", "--reuse-port"));
             double Rss() => servers.Sum(s => ProcessState.RssKiB(s.Id));
             int Descriptors() => servers.Sum(s => ProcessState.Descriptors(s.Id));
             var (rss, kernel, descriptors) = (Rss(), ProcessState.KernelKiB(), Descriptors());

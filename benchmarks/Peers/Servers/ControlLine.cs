@@ -5,7 +5,8 @@ namespace Mortise.Peers.Servers;
 
 /// <summary>
 /// Lines on a server's standard input, for what cannot be seen from outside: <c>collect</c> runs a full compacting
-/// collection, <c>stats</c> prints <c>name=value</c> of what is alive. Without <c>--control</c> none of it exists.
+/// collection, <c>stats</c> prints <c>name=value</c> of what is alive, <c>allocated</c> the bytes so far.
+/// Without <c>--control</c> none of it exists.
 /// </summary>
 internal static class ControlLine
 {
@@ -27,7 +28,12 @@ internal static class ControlLine
                 }
             }
 
-            Console.Out.WriteLine(line == "stats" ? Stats() : line);
+            Console.Out.WriteLine(line switch
+            {
+                "stats" => Stats(),
+                "allocated" => $"{GC.GetTotalAllocatedBytes(precise: true)}",
+                _ => line,
+            });
             Console.Out.Flush();
         }
     }
@@ -38,7 +44,6 @@ internal static class ControlLine
         {
             ["descriptors"] = Directory.GetFileSystemEntries("/proc/self/fd").Length,
             ["handlers"] = ChurnServer.Live,
-            ["allocated"] = GC.GetTotalAllocatedBytes(precise: true),
         };
         using var listener = new MeterListener
         {
