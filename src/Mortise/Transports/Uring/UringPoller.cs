@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Mortise.Transports.Kernel;
 using Mortise.Transports.Loops;
 using Mortise.Transports.Pipes;
@@ -27,8 +26,7 @@ internal sealed unsafe class UringPoller : Poller
     private const uint Armed = 1, Leaving = 2, Cancelling = 4, Wanted = 8, Pausing = 16, Ended = 32, Sending = 64;
 
     private const int Enoent = 2, Enobufs = 105, Ecanceled = 125;
-    private const int PartsMax = 64;
-    private const nuint MessageBytes = 64 * 1024, MessageBytesMax = 56 + PartsMax * 16;
+    private const uint AloneNewsMax = 2;
     private const int GoodbyeMillisecondsMax = 5000;
     private static readonly TimeSpan GoodbyeTurn = TimeSpan.FromSeconds(1);
 
@@ -38,10 +36,9 @@ internal sealed unsafe class UringPoller : Poller
     private readonly SlotTable<LoopConnection> _connections = new();
     private readonly SlotTable<Watch> _watches = new();
     private readonly List<LoopConnection> _starved = [];
+    private readonly MessageLists _lists = new();
 
-    // Headers and lists of parts of this turn's gathered sends; the kernel has read them when it took the submission.
-    private readonly byte* _messages;
-    private nuint _messagesUsed;
+    private bool _alone;
     private bool _wakeArmed;
     private bool _disposed;
 
@@ -60,10 +57,10 @@ internal sealed unsafe class UringPoller : Poller
         catch
         {
             _ring?.Dispose();
+            _lists.Dispose();
             _ = Libc.Close(_wake);
             throw;
         }
-        _messages = (byte*)NativeMemory.AlignedAlloc(MessageBytes + MessageBytesMax, 64);
         ArmWake();
     }
 
@@ -136,23 +133,18 @@ internal sealed unsafe class UringPoller : Poller
     {
         if ((connection.IoState & (Sending | Leaving)) != 0)
             return;
-        var room = RoomForParts();
-        var header = (MessageHeader*)(_messages + _messagesUsed);
-        var parts = (IoVector*)(header + 1);
-        var count = connection.Gather(new Span<IoVector>(parts, room));
-        if (count == 0)
+        if (!_lists.HasRoom)
+            SubmitLists();
+        var count = connection.Gather(_lists.Next);
+        if (count == 0 || count == 1 && _alone && SendAlone(connection, _lists.First))
             return;
 
         connection.IoState |= Sending;
         var userData = Sent | _connections.Tag(connection.Slot);
         if (count == 1)
-        {
-            _ring.Send(connection.Fd, (nint)parts->Address, parts->Bytes, userData);
-            return;
-        }
-        *header = new MessageHeader { Parts = parts, PartCount = count };
-        _messagesUsed += (nuint)(sizeof(MessageHeader) + count * sizeof(IoVector));
-        _ring.Send(connection.Fd, header, userData);
+            _ring.Send(connection.Fd, (nint)_lists.First->Address, _lists.First->Bytes, userData);
+        else
+            _ring.Send(connection.Fd, _lists.Keep(count), userData);
     }
 
     public override void Detach(LoopConnection connection)
@@ -188,14 +180,16 @@ internal sealed unsafe class UringPoller : Poller
         _buffers.Dispose();
         _ring.Dispose();
         _ = Libc.Close(_wake);
-        NativeMemory.AlignedFree(_messages);
+        _lists.Dispose();
     }
 
     private void Deliver()
     {
-        if (_messagesUsed != 0 && _ring.Pending == 0)
-            _messagesUsed = 0;
-        for (var left = _ring.Ready; left != 0; left--)
+        if (_ring.Pending == 0)
+            _lists.Reset();
+        var ready = _ring.Ready;
+        _alone = ready <= AloneNewsMax;
+        for (var left = ready; left != 0; left--)
         {
             var done = _ring.Take();
             if (done.UserData < SlotTable.WatchKind)
@@ -332,6 +326,25 @@ internal sealed unsafe class UringPoller : Poller
             Arm(watch);
     }
 
+    /// <summary>Where little goes on, a request and its completion cost more than a call. False: ask the ring.</summary>
+    private bool SendAlone(LoopConnection connection, IoVector* part)
+    {
+        _alone = false;
+        var sent = Libc.Send(connection.Fd, part->Address, part->Bytes, Libc.MsgDontWait | Libc.MsgNoSignal);
+        var errno = sent < 0 ? Libc.Errno : 0;
+        if (errno is Libc.Eagain or Libc.Eintr)
+            return false;
+        connection.OnSent((int)Math.Max(sent, 0), errno);
+        return true;
+    }
+
+    private void SubmitLists()
+    {
+        _ring.Submit();
+        if (_ring.Pending == 0)
+            _lists.Reset();
+    }
+
     private void FeedStarved()
     {
         foreach (var connection in _starved)
@@ -377,17 +390,5 @@ internal sealed unsafe class UringPoller : Poller
         _wakeArmed = !_disposed;
         if (_wakeArmed)
             _ring.Poll(_wake, PollIn, SlotTable.WakeTag);
-    }
-
-    // When this turn's lists leave no room, what is pending goes first; if the kernel does not take it now, one part
-    // at a time needs no list.
-    private int RoomForParts()
-    {
-        if (_messagesUsed < MessageBytes)
-            return PartsMax;
-        _ring.Submit();
-        if (_ring.Pending == 0)
-            _messagesUsed = 0;
-        return _messagesUsed == 0 ? PartsMax : 1;
     }
 }
