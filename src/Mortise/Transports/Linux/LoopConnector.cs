@@ -13,6 +13,8 @@ namespace Mortise.Transports.Linux;
 /// </summary>
 internal static class LoopConnector
 {
+    private const int Econnreset = 104;
+
     /// <exception cref="ConnectException">The attempt failed; no descriptor is left behind.</exception>
     public static async ValueTask<Connection> ConnectAsync(LoopGroup group, Endpoint endpoint,
         TransportOptions options, CancellationToken cancellationToken)
@@ -28,14 +30,18 @@ internal static class LoopConnector
             if (errno == Libc.Einprogress)
                 errno = await WaitAsync(home, fd, cancellationToken).ConfigureAwait(false);
             cancellationToken.ThrowIfCancellationRequested();
-            if (errno != 0)
+            if (errno is not (0 or Econnreset))
                 throw Failures.Connect(errno, endpoint.ToString());
             SetBlocking(fd);
             var local = SocketAddressText.OfSocket(endpoint.Kind, fd);
             if (!endpoint.IsUnix && local.Port == endpoint.Port && local.Host == endpoint.Host)
                 throw ClientSocket.SelfConnected(endpoint);
             var connection = new LoopConnection(home, fd, local, endpoint, options) { RunsAtHome = home == caller };
-            connection.Begin();
+            // It was accepted, and reset at once: that is the end of a connection, not of an attempt.
+            if (errno == Econnreset)
+                connection.Fail("recv", errno);
+            else
+                connection.Begin();
             return connection;
         }
         catch

@@ -37,7 +37,7 @@ internal sealed class LoopGroup
         lock (Groups)
         {
             if (!Groups.TryGetValue((kind, count), out var group))
-                group = Groups[(kind, count)] = new(count, name => new EventLoop(name, () => makePoller(kind)));
+                group = Groups[(kind, count)] = new(count, name => Start(name, () => makePoller(kind)));
             return group;
         }
     }
@@ -155,6 +155,13 @@ internal sealed class LoopGroup
         }
 
         return best;
+    }
+
+    private static EventLoop Start(string name, Func<Poller> makePoller)
+    {
+        var loop = new EventLoop(name, makePoller);
+        LoopWatchdog.Add(loop);
+        return loop;
     }
 
     private EventLoop Started(Place place) => place.Loop ??= _startLoop(place.Name);
