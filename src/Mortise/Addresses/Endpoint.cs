@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using System.Net.Sockets;
@@ -35,27 +36,44 @@ public enum EndpointKind
 /// </code></example>
 public sealed class Endpoint : IEquatable<Endpoint>
 {
+    // Small, because every connection has one: an IPv4 address has no text and no object before somebody asks.
+    private readonly byte _kind;
+    private readonly bool _isV4;
+    private readonly ushort _port;
+    private readonly uint _v4;
+    private string? _host;
+
     internal Endpoint(EndpointKind kind, string host, int port)
     {
-        Kind = kind;
-        Host = host;
-        Port = port;
+        (_kind, _host, _port) = ((byte)kind, host, (ushort)port);
+        Span<byte> bytes = stackalloc byte[4];
+        _isV4 = HasPort && AddressText.TryParse(AddressFamily.InterNetwork, host, bytes) == ParseOutcome.Ok;
+        if (_isV4)
+            _v4 = BinaryPrimitives.ReadUInt32BigEndian(bytes);
+    }
+
+    /// <summary>An IPv4 address in network order.</summary>
+    internal Endpoint(EndpointKind kind, ReadOnlySpan<byte> v4, int port)
+    {
+        (_kind, _isV4, _port) = ((byte)kind, true, (ushort)port);
+        _v4 = BinaryPrimitives.ReadUInt32BigEndian(v4);
     }
 
     /// <summary>What carries the bytes.</summary>
-    public EndpointKind Kind { get; }
+    public EndpointKind Kind => (EndpointKind)_kind;
 
     /// <summary>
     /// Host name in lower case, address text without brackets, <c>*</c>, socket path, <c>@name</c> or memory name.
     /// Empty only for a Unix peer that never bound a name (see <see cref="From"/>).
     /// </summary>
-    public string Host { get; }
+    public string Host => _host ??= AddressText.Write(V4);
 
     /// <summary>The port in host order, 0 to 65535; 0: the kernel picks, or the kind has none.</summary>
-    public int Port { get; }
+    public int Port => _port;
 
     /// <summary>The address if the host is one (<c>*</c> is <c>::</c>); null for names, paths and memory.</summary>
-    public IPAddress? Address => IsDualStack ? IPAddress.IPv6Any : HasPort ? AddressText.Read(Host) : null;
+    public IPAddress? Address =>
+        _isV4 ? V4 : IsDualStack ? IPAddress.IPv6Any : HasPort ? AddressText.Read(Host) : null;
 
     /// <summary>True for <c>*</c>: one IPv6 socket that takes IPv4 as well.</summary>
     public bool IsDualStack => HasPort && Host == "*";
@@ -106,7 +124,7 @@ public sealed class Endpoint : IEquatable<Endpoint>
     /// </summary>
     public static Endpoint From(EndpointKind kind, EndPoint? address) => address switch
     {
-        IPEndPoint ip => new(kind, AddressText.Write(ip.Address), ip.Port),
+        IPEndPoint ip => OfSocket(kind, ip),
         DnsEndPoint name => new(kind, name.Host.ToLowerInvariant(), name.Port),
         _ => new(kind, address?.ToString() ?? "", 0),
     };
@@ -149,16 +167,37 @@ public sealed class Endpoint : IEquatable<Endpoint>
 
     /// <inheritdoc/>
     public bool Equals(Endpoint? other) =>
-        other is not null && other.Kind == Kind && other.Host == Host && other.Port == Port;
+        other is not null && other.Kind == Kind && other.Port == Port && other._isV4 == _isV4
+        && (_isV4 ? other._v4 == _v4 : other.Host == Host);
 
     /// <inheritdoc/>
     public override bool Equals(object? obj) => Equals(obj as Endpoint);
 
     /// <inheritdoc/>
-    public override int GetHashCode() => HashCode.Combine(Kind, Host, Port);
+    public override int GetHashCode() => _isV4 ? HashCode.Combine(_kind, _v4, _port) : HashCode.Combine(_kind, Host, _port);
 
     /// <summary>The canonical text; <see cref="Parse"/> reads it back to an equal endpoint.</summary>
     public override string ToString() => Scheme + Authority;
 
     private string Scheme => EndpointParser.SchemeOf(Kind);
+
+    private IPAddress V4
+    {
+        get
+        {
+            Span<byte> bytes = stackalloc byte[4];
+            BinaryPrimitives.WriteUInt32BigEndian(bytes, _v4);
+            return new IPAddress(bytes);
+        }
+    }
+
+    private static Endpoint OfSocket(EndpointKind kind, IPEndPoint ip)
+    {
+        Span<byte> bytes = stackalloc byte[16];
+        if (!ip.Address.TryWriteBytes(bytes, out var written))
+            written = 0;
+        return written == 4 ? new(kind, bytes[..4], ip.Port)
+            : ip.Address.IsIPv4MappedToIPv6 ? new(kind, bytes[12..], ip.Port)
+            : new(kind, AddressText.Write(ip.Address), ip.Port);
+    }
 }

@@ -156,7 +156,9 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
     {
         connection.Adopt(this);
         _watch.Add(connection);
-        ServerLog.Accepted(_options.Log, Name(connection), connection.RemoteEndpoint.Authority, listener);
+        // Nobody makes text of an address that nobody reads.
+        if (_options.Log.IsEnabled(LogLevel.Debug))
+            ServerLog.Accepted(_options.Log, Name(connection), connection.RemoteEndpoint.Authority, listener);
         // It may have been on its way here when those that were here already were told.
         if (number <= Volatile.Read(ref _endedUpTo))
             connection.Abort(CloseReason.Drain);
@@ -224,8 +226,11 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
 
         var reason = connection.CloseReason ?? CloseReason.Local;
         Counters.Closed(reason);
-        ServerLog.Closed(_options.Log, Name(connection), reason.Name(), connection.BytesReceived,
-            connection.BytesSent);
+        if (_options.Log.IsEnabled(LogLevel.Debug))
+        {
+            ServerLog.Closed(_options.Log, Name(connection), reason.Name(), connection.BytesReceived,
+                connection.BytesSent);
+        }
     }
 
     /// <summary>The place comes last: who takes it must find the counters without this connection.</summary>

@@ -15,12 +15,12 @@ namespace Mortise;
 public abstract partial class Connection : IAsyncDisposable
 {
     private static readonly StrongBox<long> s_noTicks = new();
+    private static readonly CancellationTokenSource s_over = Over();
     private static long s_lastId;
 
-    private readonly Lock _endGate = new();
+    private readonly long _startedTicks;
     private CancellationTokenSource? _closed;
     private IConnectionOwner? _owner;
-    private bool _announced;
     private int _reason = -1;
     private StrongBox<long> _ticks = s_noTicks;
     private long _bytesReceived;
@@ -31,7 +31,7 @@ public abstract partial class Connection : IAsyncDisposable
         LocalEndpoint = local;
         RemoteEndpoint = remote;
         Time = time;
-        StartedAt = time.GetUtcNow();
+        _startedTicks = time.GetUtcNow().Ticks;
     }
 
     /// <summary>Unique in this process, counted from 1.</summary>
@@ -44,7 +44,7 @@ public abstract partial class Connection : IAsyncDisposable
     public Endpoint RemoteEndpoint { get; }
 
     /// <summary>When the connection was accepted or made.</summary>
-    public DateTimeOffset StartedAt { get; }
+    public DateTimeOffset StartedAt => new(_startedTicks, TimeSpan.Zero);
 
     /// <summary>What the peer sends. One reader at a time.</summary>
     /// <remarks>
@@ -66,17 +66,9 @@ public abstract partial class Connection : IAsyncDisposable
     {
         get
         {
-            lock (_endGate)
-            {
-                if (_closed is null)
-                {
-                    _closed = new CancellationTokenSource();
-                    if (_announced)
-                        _closed.Cancel();
-                }
-
-                return _closed.Token;
-            }
+            if (_closed is null)
+                Interlocked.CompareExchange(ref _closed, new CancellationTokenSource(), null);
+            return _closed.Token;
         }
     }
 
@@ -252,21 +244,21 @@ public abstract partial class Connection : IAsyncDisposable
     private protected bool TryEnd(CloseReason reason) =>
         Interlocked.CompareExchange(ref _reason, (int)reason, -1) == -1;
 
+    private static CancellationTokenSource Over()
+    {
+        var over = new CancellationTokenSource();
+        over.Cancel();
+        return over;
+    }
+
     /// <summary>The descriptor is free.</summary>
     private protected void TellOwner() => Interlocked.Exchange(ref _owner, Orphaned.Instance)?.Released();
 
     private protected void AnnounceEnd()
     {
-        CancellationTokenSource? closed;
-        lock (_endGate)
-        {
-            _announced = true;
-            closed = _closed;
-        }
-
         try
         {
-            closed?.Cancel();
+            Interlocked.CompareExchange(ref _closed, s_over, null)?.Cancel();
         }
         catch (AggregateException)
         {

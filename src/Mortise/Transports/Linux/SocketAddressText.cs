@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using System.Globalization;
 using System.Net;
 using System.Text;
 using Mortise.Transports.Kernel;
@@ -23,11 +22,11 @@ internal static class SocketAddressText
         switch (BitConverter.ToUInt16(address))
         {
             case Libc.AfInet when address.Length >= V4Bytes:
-                return new Endpoint(kind, V4Text(address.Slice(4, 4)), port);
+                return new Endpoint(kind, address.Slice(4, 4), port);
             case Libc.AfInet6 when address.Length >= V6Bytes:
                 var v6 = new IPAddress(address.Slice(8, 16), BitConverter.ToUInt32(address[24..]));
                 return v6.IsIPv4MappedToIPv6
-                    ? new Endpoint(kind, V4Text(address.Slice(20, 4)), port)
+                    ? new Endpoint(kind, address.Slice(20, 4), port)
                     : Endpoint.From(kind, new IPEndPoint(v6, port));
             case Libc.AfUnix:
                 return new Endpoint(kind, PathText(address[PathOffset..]), 0);
@@ -45,10 +44,6 @@ internal static class SocketAddressText
             ? Read(kind, new ReadOnlySpan<byte>(address, (int)Math.Min(bytes, BytesMax)))
             : new Endpoint(kind, "", 0);
     }
-
-    private static string V4Text(ReadOnlySpan<byte> b) => b.SequenceEqual((ReadOnlySpan<byte>)[127, 0, 0, 1])
-        ? "127.0.0.1" // one string for all that come from this machine
-        : string.Create(CultureInfo.InvariantCulture, $"{b[0]}.{b[1]}.{b[2]}.{b[3]}");
 
     /// <summary>A path ends at NUL or with the structure; an abstract name begins with NUL and may hold more.</summary>
     private static string PathText(ReadOnlySpan<byte> path)
