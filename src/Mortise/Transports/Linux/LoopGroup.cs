@@ -1,3 +1,4 @@
+using Mortise.Transports.Epoll;
 using Mortise.Transports.Loops;
 
 namespace Mortise.Transports.Linux;
@@ -14,16 +15,18 @@ internal sealed class LoopGroup
     private static readonly Dictionary<(EngineKind, int), LoopGroup> Groups = [];
 
     private readonly Lock _gate = new();
-    private readonly Func<string, EventLoop> _startLoop;
+    private readonly EngineKind _kind;
+    private readonly Func<EngineKind, Poller> _makePoller;
     private readonly Place[] _places;
     private readonly Queue<LoopNewcomer> _onTheWay = [];
     private readonly Timer _look;
     private EventLoop? _acceptor;
     private int _next;
 
-    private LoopGroup(int count, Func<string, EventLoop> startLoop)
+    private LoopGroup(EngineKind kind, int count, Func<EngineKind, Poller> makePoller)
     {
-        _startLoop = startLoop;
+        _kind = kind;
+        _makePoller = makePoller;
         _places = [.. Enumerable.Range(1, count).Select(n => new Place { Name = $"mortise-loop-{n}" })];
         _look = new Timer(static g => ((LoopGroup)g!).LookForTheStranded(), this, Timeout.Infinite, Timeout.Infinite);
     }
@@ -37,7 +40,7 @@ internal sealed class LoopGroup
         lock (Groups)
         {
             if (!Groups.TryGetValue((kind, count), out var group))
-                group = Groups[(kind, count)] = new(count, name => Start(name, () => makePoller(kind)));
+                Groups[(kind, count)] = group = new LoopGroup(kind, count, makePoller);
             return group;
         }
     }
@@ -46,16 +49,22 @@ internal sealed class LoopGroup
     public int Loops => _places.Length;
 
     /// <summary>
-    /// Where listeners are watched. With several loops it is one more that runs nobody's handlers, so that no blocked
-    /// handler keeps newcomers from the other loops.
+    /// Where listeners are watched: a loop of its own that runs nobody's handlers, so that no blocked handler keeps
+    /// newcomers from the other loops. Only a single loop over epoll accepts for itself.
     /// </summary>
+    /// <remarks>
+    /// Always over epoll: a request that waits in io_uring holds the listening socket open, for some milliseconds even
+    /// when the process has been killed; clients that come in that time would be accepted by nobody.
+    /// </remarks>
     /// <exception cref="IOException">The kernel refused a loop.</exception>
     public EventLoop Acceptor
     {
         get
         {
             lock (_gate)
-                return _acceptor ??= _places.Length == 1 ? Started(_places[0]) : _startLoop("mortise-accept");
+                return _acceptor ??= _places.Length == 1 && _kind == EngineKind.Epoll
+                    ? Started(_places[0])
+                    : Start("mortise-accept", static () => new EpollPoller());
         }
     }
 
@@ -164,7 +173,7 @@ internal sealed class LoopGroup
         return loop;
     }
 
-    private EventLoop Started(Place place) => place.Loop ??= _startLoop(place.Name);
+    private EventLoop Started(Place place) => place.Loop ??= Start(place.Name, () => _makePoller(_kind));
 
     /// <summary>A loop of the group, running or not yet, and what is known of it.</summary>
     public sealed class Place
