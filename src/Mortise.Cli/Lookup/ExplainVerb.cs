@@ -9,7 +9,7 @@ internal static class ExplainVerb
     /// <summary>Topics that other parts of the project will explain; asking for one is no typing error.</summary>
     private static readonly string[] LaterTopics =
     [
-        "handles", "sockets", "states", "handshake", "backlog", "tcp-vs-udp", "eof", "framing",
+        "handles", "sockets", "states", "handshake", "backlog", "eof", "framing",
     ];
 
     private const string ByteOrders = """
@@ -26,6 +26,7 @@ internal static class ExplainVerb
     {
         ["byte-order"] = ByteOrders,
         ["endian"] = ByteOrders,
+        ["tcp-vs-udp"] = TcpVsUdp.Page,
         ["WSAStartup"] = Winsock,
         ["WSACleanup"] = Winsock,
     };

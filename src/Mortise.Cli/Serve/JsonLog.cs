@@ -12,7 +12,7 @@ internal sealed class JsonLog(ServeSettings settings, CancellationTokenSource ou
 
     public override bool WantsConnections => true;
 
-    public override void Started(IReadOnlyList<Listener> listeners, IReadOnlyList<Endpoint> datagrams,
+    public override void Started(IReadOnlyList<Listener> listeners, IReadOnlyList<DatagramSocket> datagrams,
         Endpoint? metrics)
     {
         foreach (var listener in listeners)
@@ -28,8 +28,17 @@ internal sealed class JsonLog(ServeSettings settings, CancellationTokenSource ou
             NoteListener(listener);
         }
 
-        foreach (var endpoint in datagrams)
-            Event("listening", json => json.WriteString("endpoint", endpoint.ToString()));
+        foreach (var socket in datagrams)
+        {
+            Event("listening", json =>
+            {
+                json.WriteString("endpoint", socket.LocalEndpoint.ToString());
+                json.WriteNumber("rcvbuf", socket.GetSocketBuffers().Receive);
+                if (metrics is not null)
+                    json.WriteString("metrics", metrics.ToString());
+            });
+            NoteSocket(socket);
+        }
     }
 
     public override void Accepted(Connection connection) => Event("accepted", json =>
@@ -74,14 +83,20 @@ internal sealed class JsonLog(ServeSettings settings, CancellationTokenSource ou
         // The drained event says all of it.
     }
 
-    public override void Stopped(long served, DrainResult drained) => Event("drained", json =>
+    public override void Stopped(ServeTotals totals) => Event("drained", json =>
     {
-        json.WriteNumber("served", served);
+        var drained = totals.Drained;
+        json.WriteNumber("served", (totals.Accepted ?? 0) + (totals.Datagrams?.Answered ?? 0));
         json.WriteNumber("finished", drained.Finished);
         json.WriteNumber("aborted", drained.Aborted);
         json.WriteNumber("active", drained.Aborted);
         json.WriteNumber("frame_errors", Interlocked.Read(ref _frameErrors));
         json.WriteNumber("ms", Math.Round(drained.Elapsed.TotalMilliseconds, 1));
+        if (totals.Datagrams is not { } datagrams)
+            return;
+        json.WriteNumber("datagrams", datagrams.Answered);
+        json.WriteNumber("drops", datagrams.Drops);
+        json.WriteNumber("chaos_lost", datagrams.ChaosLost);
     });
 
     protected override void BadFrame(string connection, string peer, string reason, string detail)

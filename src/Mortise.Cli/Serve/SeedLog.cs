@@ -16,11 +16,13 @@ internal sealed class SeedLog(Kind kind, ServeSettings settings, CancellationTok
 
     public override bool WantsMessages => true;
 
-    public override void Started(IReadOnlyList<Listener> listeners, IReadOnlyList<Endpoint> datagrams,
+    public override void Started(IReadOnlyList<Listener> listeners, IReadOnlyList<DatagramSocket> datagrams,
         Endpoint? metrics)
     {
         foreach (var listener in listeners)
             NoteListener(listener);
+        foreach (var socket in datagrams)
+            NoteSocket(socket);
         if (kind is GameKind)
         {
             Line("TCPServer 启动成功，等待连接。。。");
@@ -31,7 +33,8 @@ internal sealed class SeedLog(Kind kind, ServeSettings settings, CancellationTok
             Line("Listening...");
         }
 
-        foreach (var endpoint in (IEnumerable<Endpoint>)[.. listeners.Select(l => l.Endpoint), .. datagrams])
+        foreach (var endpoint in (IEnumerable<Endpoint>)[.. listeners.Select(l => l.Endpoint),
+            .. datagrams.Select(s => s.LocalEndpoint)])
             Note($"listening {endpoint}");
     }
 
@@ -63,7 +66,7 @@ internal sealed class SeedLog(Kind kind, ServeSettings settings, CancellationTok
             Line("client is disconnect..");
     }
 
-    public override void Stopped(long served, DrainResult drained) => Line("Close Server");
+    public override void Stopped(ServeTotals totals) => Line("Close Server");
 
     private void Said(ReadOnlySpan<byte> bytes)
     {

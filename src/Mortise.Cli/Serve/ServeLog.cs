@@ -4,6 +4,12 @@ using Mortise.Cli.Serve.Kinds;
 
 namespace Mortise.Cli.Serve;
 
+/// <summary>What a run came to: connections accepted, and datagrams; null where it had no such socket.</summary>
+internal sealed record ServeTotals(long? Accepted, DrainResult Drained, DatagramTotals? Datagrams);
+
+/// <summary>Datagrams answered, dropped by the kernel (receive queue full), and lost on purpose.</summary>
+internal sealed record DatagramTotals(long Answered, long Drops, long ChaosLost);
+
 /// <summary>
 /// What a server says. Standard output gets what scripts may read (it listens, with <c>-v</c> every connection, the
 /// end); standard error gets notes and warnings. The library logs here too.
@@ -39,7 +45,7 @@ internal abstract class ServeLog(ServeSettings settings, CancellationTokenSource
         };
 
     /// <summary>Everything listens.</summary>
-    public abstract void Started(IReadOnlyList<Listener> listeners, IReadOnlyList<Endpoint> datagrams,
+    public abstract void Started(IReadOnlyList<Listener> listeners, IReadOnlyList<DatagramSocket> datagrams,
         Endpoint? metrics);
 
     /// <summary>Which engine carries the streams, and why.</summary>
@@ -75,7 +81,7 @@ internal abstract class ServeLog(ServeSettings settings, CancellationTokenSource
                 + $"{drain.TotalSeconds:0.###} s; Ctrl+C again aborts");
     }
 
-    public abstract void Stopped(long served, DrainResult drained);
+    public abstract void Stopped(ServeTotals totals);
 
     /// <summary>A warning on stderr, whatever the format.</summary>
     public void Warn(string text)
@@ -101,6 +107,12 @@ internal abstract class ServeLog(ServeSettings settings, CancellationTokenSource
         if (settings.BacklogAsked is { } asked && asked != listener.Backlog)
             Note($"note: --backlog {asked} is clamped to {listener.Backlog}"
                 + (asked > listener.Backlog ? " by the kernel (net.core.somaxconn)" : ": it cannot be negative"));
+    }
+
+    protected void NoteSocket(DatagramSocket socket)
+    {
+        foreach (var note in settings.Quiet ? [] : socket.Notes)
+            Note("note: " + note);
     }
 
     /// <summary>One line on stdout. Where nobody reads it any more the server stops, quietly.</summary>

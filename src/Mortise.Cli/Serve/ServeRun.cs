@@ -14,6 +14,7 @@ internal sealed class ServeRun
     private readonly Func<Connection, Task> _handler;
     private readonly CancellationTokenSource _outputClosed = new();
     private readonly ServerOptions _options = new();
+    private readonly Chaos? _chaos;
 
     public ServeRun(Kind kind, ParseResult parsed, ServeSettings settings, Endpoint[] endpoints)
     {
@@ -27,6 +28,11 @@ internal sealed class ServeRun
         if (_datagrams.Length > 0 && settings.Framing is not null)
             throw new UnsupportedException("serve", _datagrams[0].ToString(),
                 "a datagram is a whole message already: it needs no framing rule", "leave --frame out");
+        _chaos = (kind as EchoKind)?.ChaosOf(parsed);
+        if (_chaos is not null && _streams.Length > 0)
+            throw new UnsupportedException("serve", _streams[0].ToString(),
+                "a stream loses nothing: --chaos is for datagrams", "leave it out, or use udp:// or unixgram:");
+        settings.Configure(_options);
         _log = ServeLog.Create(kind, settings, parsed.GetValue<string>("--lang") == "zh", _outputClosed);
         _handler = kind.Handler(parsed, settings, _log);
     }
@@ -45,20 +51,23 @@ internal sealed class ServeRun
             {
                 if (_streams.Length > 0)
                     server = SocketServer.Start(_streams, _handler, Configure);
-                echoes.AddRange(_datagrams.Select(e => new DatagramEcho(DatagramSocket.Bind(e), _log)));
+                foreach (var at in _datagrams)
+                    echoes.Add(new(DatagramSocket.Bind(at, _options.Transport), _log, _options.Admit, _chaos));
                 metrics = MetricsPage.Start(_settings.Metrics);
                 _log.Engines(server?.Listeners ?? []);
-                _log.Started(server?.Listeners ?? [], [.. echoes.Select(e => e.Endpoint)], metrics?.Endpoint);
+                _log.Started(server?.Listeners ?? [], [.. echoes.Select(e => e.Socket)], metrics?.Endpoint);
                 _log.MayLoseLines = true;
             }
 
             using var ready = new ReadyFile(_settings.ReadyFile,
-                [.. server?.Endpoints ?? [], .. echoes.Select(e => e.Endpoint)]);
-            var answering = echoes.Select(e => e.RunAsync(stop.Token)).ToArray();
+                [.. server?.Endpoints ?? [], .. echoes.Select(e => e.Socket.LocalEndpoint)]);
+            // On threads of the pool: a flood at one socket must not keep the next from its first receive.
+            var answering = echoes.Select(e => Task.Run(() => e.RunAsync(stop.Token))).ToArray();
             await Task.Delay(Timeout.Infinite, stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             await Task.WhenAll(answering);
             var drained = await DrainAsync(server);
-            _log.Stopped((server?.Statistics.Accepted ?? 0) + echoes.Sum(e => e.Answered), drained);
+            _log.Stopped(new(server?.Statistics.Accepted, drained, echoes.Count == 0 ? null
+                : new(echoes.Sum(e => e.Answered), echoes.Sum(e => e.Socket.KernelDrops ?? 0), _chaos?.Lost ?? 0)));
             return Interrupts.Second.IsCancellationRequested ? ExitCodes.Interrupted : ExitCodes.Ok;
         }
         finally
@@ -87,7 +96,6 @@ internal sealed class ServeRun
         if (server is null)
             return default;
         await server.SuspendAsync();
-        _settings.Configure(_options);
         _log.Stopping(server.Connections.Count, _options.DrainTimeout);
         return await server.DrainAsync(cancellationToken: Interrupts.Second);
     }

@@ -8,7 +8,7 @@ internal sealed class TextLog(Kind kind, ServeSettings settings, bool chinese, C
 {
     private const int ShownBytesMax = 256;
 
-    public override void Started(IReadOnlyList<Listener> listeners, IReadOnlyList<Endpoint> datagrams,
+    public override void Started(IReadOnlyList<Listener> listeners, IReadOnlyList<DatagramSocket> datagrams,
         Endpoint? metrics)
     {
         var frame = Settings.Framing?.ToString() ?? "raw";
@@ -19,13 +19,19 @@ internal sealed class TextLog(Kind kind, ServeSettings settings, bool chinese, C
             NoteListener(listener);
         }
 
-        foreach (var endpoint in datagrams.Where(_ => !Settings.Quiet))
-            Line($"listening {endpoint} (datagrams)");
+        foreach (var socket in datagrams)
+        {
+            if (!Settings.Quiet)
+                Line($"listening {socket.LocalEndpoint} (datagrams, rcvbuf {socket.GetSocketBuffers().Receive} B)");
+            NoteSocket(socket);
+        }
+
         if (Settings.Quiet)
             return;
         if (metrics is not null)
             Note($"metrics: http://{metrics.Authority}/metrics and /metrics.json");
-        foreach (var endpoint in (IEnumerable<Endpoint>)[.. listeners.Select(l => l.Endpoint), .. datagrams])
+        foreach (var endpoint in (IEnumerable<Endpoint>)[.. listeners.Select(l => l.Endpoint),
+            .. datagrams.Select(s => s.LocalEndpoint)])
             Note($"{(chinese ? "试试" : "try")}: {kind.TryWith(endpoint, Settings.Framing)}");
         Note(chinese ? "按 Ctrl+C 停止" : "Ctrl+C to stop");
     }
@@ -53,14 +59,23 @@ internal sealed class TextLog(Kind kind, ServeSettings settings, bool chinese, C
             + $"{Time(elapsed)}, received {connection.BytesReceived} B, sent {connection.BytesSent} B");
     }
 
-    public override void Stopped(long served, DrainResult drained)
+    public override void Stopped(ServeTotals totals)
     {
         if (Settings.Quiet)
             return;
-        var aborted = drained.Aborted > 0 ? $", {drained.Aborted} aborted" : "";
-        Line($"Close Server — {served} connection{(served == 1 ? "" : "s")} served, "
-            + $"{drained.Aborted} active{aborted}, drained in {drained.Elapsed.TotalMilliseconds:0} ms");
+        var (accepted, drained, datagrams) = totals;
+        var parts = new List<string>();
+        if (accepted is { } served)
+            parts.Add($"{Many(served, "connection")} served, {drained.Aborted} active"
+                + (drained.Aborted > 0 ? $", {drained.Aborted} aborted" : "")
+                + $", drained in {drained.Elapsed.TotalMilliseconds:0} ms");
+        if (datagrams is not null)
+            parts.Add($"{Many(datagrams.Answered, "datagram")} answered, drops {datagrams.Drops}"
+                + (datagrams.ChaosLost > 0 ? $", {datagrams.ChaosLost} lost by --chaos" : ""));
+        Line($"Close Server — {string.Join("; ", parts)}");
     }
+
+    private static string Many(long number, string what) => $"{number} {what}{(number == 1 ? "" : "s")}";
 
     private static string Peer(Endpoint peer) =>
         peer.Authority.Length == 0 ? "(unnamed)" : TerminalText.Escape(peer.Authority);

@@ -114,6 +114,8 @@ internal static class ListenVerb
     {
         using var socket = DatagramSocket.Bind(endpoint);
         using var ready = Announce(parsed, socket.LocalEndpoint, "");
+        foreach (var note in socket.Notes)
+            Console.Error.WriteLine(note);
         var output = Talk.OutputOf(parsed, Talk.PlanOf(parsed));
         var buffer = new byte[64 * 1024];
         do

@@ -28,6 +28,8 @@ public sealed class UdpTests
             Assert.Equal(client.LocalEndpoint, got.From);
             Assert.False(got.Truncated);
         }
+
+        Row.Observed("N11", $"5 sends of {string.Join(", ", sent.Select(w => w.Length))} B are 5 receives of the same");
     }
 
     [Fact]
@@ -71,6 +73,7 @@ public sealed class UdpTests
             async () => await client.SendAsync(new byte[bytesMax + 1], _patience));
         Assert.Equal("EMSGSIZE", refused.Symbol);
         Assert.Contains($"{bytesMax + 1} bytes, and one datagram carries at most {bytesMax}", refused.Message);
+        Row.Observed("I17", $"{any}: {bytesMax} B arrive; {refused.Message}");
     }
 
     [Fact]

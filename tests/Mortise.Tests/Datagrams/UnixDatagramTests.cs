@@ -1,3 +1,5 @@
+using System.Net.Sockets;
+using Mortise.Transports.Sockets;
 using Xunit;
 
 namespace Mortise.Tests.Datagrams;
@@ -44,6 +46,23 @@ public sealed class UnixDatagramTests : IDisposable
             async () => await client.SendAsync(new byte[16 * 1024 * 1024], _patience));
         Assert.Equal("EMSGSIZE", refused.Symbol);
         Assert.Contains("16777216 bytes, and the send buffer holds", refused.Message);
+    }
+
+    [Fact]
+    public async Task A_file_that_a_killed_server_left_is_cleared_and_reported()
+    {
+        var here = Endpoint.Parse($"unixgram:{_folder}/stale");
+        using (var killed = new Socket(AddressFamily.Unix, SocketType.Dgram, ProtocolType.Unspecified))
+            killed.Bind(new UnixFileEndPoint(here.Host)); // its file stays, as after kill -9
+        Assert.True(File.Exists(here.Host));
+        using var server = DatagramSocket.Bind(here);
+        Assert.Contains("removed the stale socket file", Assert.Single(server.Notes));
+        using var client = DatagramSocket.Connect(here);
+        await client.SendAsync("here"u8.ToArray(), _patience);
+        Assert.Equal(4, (await server.ReceiveAsync(new byte[8], _patience)).Length);
+        Assert.Equal("EADDRINUSE", Assert.Throws<BindException>(() => DatagramSocket.Bind(here)).Symbol);
+        File.WriteAllText(here.Host + ".txt", "a file");
+        Assert.Throws<BindException>(() => DatagramSocket.Bind(Endpoint.Parse($"unixgram:{here.Host}.txt")));
     }
 
     [Fact]

@@ -6,6 +6,18 @@ namespace Mortise.Cli.Serve.Kinds;
 internal sealed class EchoKind() : Kind("echo", "tcp://127.0.0.1:7007",
     "Send back what comes: bytes, or whole frames with --frame; also over udp:// and unixgram:")
 {
+    private readonly Option<string?> _chaos = new("--chaos")
+    {
+        Description = "lose a part of the datagrams on purpose: loss=10%, with ,seed=7 the same ones again",
+        HelpName = "FAULTS",
+    };
+
+    public override IEnumerable<Option> Options => [_chaos];
+
+    /// <summary>What goes wrong on purpose, or null.</summary>
+    /// <exception cref="InvalidSettingException">The text is no such thing.</exception>
+    public Chaos? ChaosOf(ParseResult parsed) => parsed.GetValue(_chaos) is { } text ? Chaos.Parse(text) : null;
+
     public override Func<Connection, Task> Handler(ParseResult parsed, ServeSettings settings, ServeLog log)
     {
         if (settings.Framing is { } framing)

@@ -33,8 +33,9 @@ internal abstract class Kind(string name, string defaultEndpoint, string descrip
         var where = endpoint.IsWildcard ? $"127.0.0.1 {endpoint.Port}" : $"{endpoint.Host} {endpoint.Port}";
         var shortest = endpoint.Kind == EndpointKind.Tcp && endpoint.Host is "127.0.0.1" or "*" or "0.0.0.0"
             ? $":{endpoint.Port}" : endpoint.ToString();
+        var asked = endpoint.IsWildcard ? endpoint.WithHost(endpoint.Host == "::" ? "::1" : "127.0.0.1") : endpoint;
         var client = endpoint.Kind == EndpointKind.UnixDatagram || endpoint.Kind == EndpointKind.Udp
-            ? $"mortise send {endpoint} {Sample}"
+            ? $"mortise send {asked} {Sample}"
             : $"mortise connect {shortest}";
         var sample = framing is not null && !Sample.EndsWith("\\n", StringComparison.Ordinal) ? Sample + "\\n" : Sample;
         if (framing?.ToString() is { } rule && !rule.StartsWith("line", StringComparison.Ordinal))

@@ -31,11 +31,10 @@ public sealed partial class DatagramSocket : IDisposable
     private UnixSocketFile? _file;
     private long _drops;
 
-    private DatagramSocket(Socket socket, EndpointKind kind, Endpoint? peer)
+    private DatagramSocket(Socket socket, Endpoint local, Endpoint? peer)
     {
-        (_socket, _handle, _peer, Kind) = (socket, socket.SafeHandle, peer, kind);
+        (_socket, _handle, _peer, Kind, LocalEndpoint) = (socket, socket.SafeHandle, peer, local.Kind, local);
         _isDual = socket.AddressFamily == AddressFamily.InterNetworkV6 && socket.DualMode;
-        LocalEndpoint = Endpoint.From(kind, socket.LocalEndPoint);
         if (LocalEndpoint.IsWildcard)
             DatagramKernel.AskForLocalAddresses(socket);
         if (peer is not null)
@@ -55,6 +54,9 @@ public sealed partial class DatagramSocket : IDisposable
     public long? KernelDrops => DatagramKernel.ReadDrops(_socket) is { } drops ? _drops = drops
         : OperatingSystem.IsLinux() ? _drops : null;
 
+    /// <summary>What the newcomer should know, e.g. that a stale socket file was removed.</summary>
+    public IReadOnlyList<string> Notes => _file?.Notes ?? [];
+
     internal EndpointKind Kind { get; }
 
     /// <summary>Receives at an address.</summary>
@@ -68,11 +70,13 @@ public sealed partial class DatagramSocket : IDisposable
         var file = endpoint is { IsUnix: true, IsAbstract: false } ? new UnixSocketFile(endpoint.Host) : null;
         try
         {
+            file?.ClearStale(endpoint.ToString(), SocketType.Dgram);
             SocketTuning.PrepareListener(socket, options, endpoint.IsDualStack);
             DatagramKernel.KeepReceiving(socket);
             socket.Bind(file is null ? address : new UnixFileEndPoint(endpoint.Host));
             file?.Bound(options.UnixFileMode);
-            return new DatagramSocket(socket, endpoint.Kind, null) { _file = file };
+            var bound = socket.LocalEndPoint is IPEndPoint ip ? endpoint.WithPort(ip.Port) : endpoint;
+            return new DatagramSocket(socket, bound, peer: null) { _file = file };
         }
         catch (Exception e)
         {
@@ -103,7 +107,7 @@ public sealed partial class DatagramSocket : IDisposable
                 // Without a name of our own the peer could not answer; an abstract one leaves no file behind.
                 socket.Bind(new UnixDomainSocketEndPoint($"\0mortise-{Guid.NewGuid():N}"));
             socket.Connect(address);
-            return new DatagramSocket(socket, endpoint.Kind, endpoint);
+            return new DatagramSocket(socket, Endpoint.From(endpoint.Kind, socket.LocalEndPoint), endpoint);
         }
         catch (Exception e)
         {

@@ -21,14 +21,14 @@ internal sealed class UnixSocketFile(string path)
 
     /// <exception cref="BindException">Something lives at the path: a server, or a file that is not a
     /// socket.</exception>
-    public void ClearStale(string endpoint)
+    public void ClearStale(string endpoint, SocketType type = SocketType.Stream)
     {
         if (!File.Exists(path))
             return;
         if (IsPlainFile())
             throw new BindException(endpoint, "EADDRINUSE", "a file that is not a socket has this name",
                 "choose another path, or remove the file yourself", 98);
-        using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        using var probe = new Socket(AddressFamily.Unix, type, ProtocolType.Unspecified);
         probe.Blocking = false; // a connect to a full accept queue would wait for a place in it
         try
         {

@@ -67,6 +67,7 @@ public sealed class SendTests
         var longer = await MortiseProcess.RunAsync(["send", endpoint.ToString(), "--size", "65508"]);
         Assert.Equal(2, longer.ExitCode);
         Assert.Contains("0 to 65,507 bytes", longer.Error);
+        Row.Observed("I17", "send --size 65507: echoed whole; --size 65508 exits 2: " + longer.Error.Split('\n')[0]);
     }
 
     [Fact]
