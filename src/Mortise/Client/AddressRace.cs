@@ -1,3 +1,4 @@
+using Mortise.Errors;
 using Mortise.Transports;
 
 namespace Mortise.Client;
@@ -6,12 +7,17 @@ namespace Mortise.Client;
 /// One connect over several addresses: each gets a head start, then the next joins; the first that answers wins, the
 /// others are cancelled, and a late winner is closed. Every attempt is remembered for the error.
 /// </summary>
-internal sealed class AddressRace(Transport transport, ClientOptions options, Endpoint endpoint)
+internal sealed class AddressRace(Transport transport, ClientOptions options, Endpoint endpoint,
+    DescriptorLedger? ledger = null)
 {
+    private const int Emfile = 24;
+
+    private readonly DescriptorLedger _ledger = ledger ?? DescriptorLedger.Process;
     private readonly TimeProvider _time = options.Transport.Time;
     private readonly long _started = options.Transport.Time.GetTimestamp();
     private readonly List<ConnectAttempt> _attempts = [];
     private readonly List<(Endpoint Address, long Since)> _open = [];
+    private readonly List<(Endpoint Address, long Since)> _withoutDescriptor = [];
 
     public async ValueTask<Connection> RunAsync(IReadOnlyList<Endpoint> addresses, CancellationToken cancellationToken)
     {
@@ -58,6 +64,15 @@ internal sealed class AddressRace(Transport transport, ClientOptions options, En
         {
             foreach (var (address, since) in _open)
                 _attempts.Add(new ConnectAttempt(address.Authority, "ETIMEDOUT", _time.GetElapsedTime(since)));
+            foreach (var (address, since) in _withoutDescriptor)
+                _attempts.Add(new ConnectAttempt(address.Authority, "EMFILE", _time.GetElapsedTime(since)));
+            if (_open.Count == 0 && _withoutDescriptor.Count > 0)
+            {
+                return Failures.Connect(Emfile, endpoint.ToString(), [.. _attempts],
+                    $"none became free within {timeout.TotalSeconds:0.###} s, nothing was sent; {_ledger.Claimed} are "
+                    + $"sockets of this program, of a limit of {_ledger.Limit}{Listed()}");
+            }
+
             return new ConnectException(endpoint.ToString(), "ETIMEDOUT",
                 $"no answer within {timeout.TotalSeconds:0.###} s{Listed()}",
                 "a firewall may drop the packets, the host may be off, or the server's accept queue may be full",
@@ -67,32 +82,46 @@ internal sealed class AddressRace(Transport transport, ClientOptions options, En
 
     private async ValueTask<Connection> AttemptAsync(Endpoint address, CancellationToken cancellationToken)
     {
+        await ClaimAsync(address, cancellationToken).ConfigureAwait(false);
         var since = _time.GetTimestamp();
         lock (_attempts)
             _open.Add((address, since));
-        await DescriptorLedger.Process.ClaimAsync(cancellationToken).ConfigureAwait(false);
         try
         {
             var connection = await transport.ConnectAsync(address, options.Transport, cancellationToken)
                 .ConfigureAwait(false);
-            connection.Adopt(DescriptorLedger.Process);
+            connection.Adopt(_ledger);
             return connection;
         }
         catch (ConnectException e)
         {
-            DescriptorLedger.Process.Release();
+            _ledger.Release();
             lock (_attempts)
             {
                 _open.Remove((address, since));
                 _attempts.Add(new ConnectAttempt(address.Authority, e.Symbol, _time.GetElapsedTime(since)));
-                throw new ConnectException(endpoint.ToString(), e.Symbol, e.Reason, e.Hint, e.Errno, [.. _attempts], e);
+                throw new ConnectException(endpoint.ToString(), e.Symbol, e.Reason, e.Hint, e.Errno, [.. _attempts],
+                    e.InnerException);
             }
         }
         catch
         {
-            DescriptorLedger.Process.Release();
+            _ledger.Release();
             throw;
         }
+    }
+
+    /// <summary>Waits where there is none; that is no attempt yet, and no fault of the peer.</summary>
+    private async ValueTask ClaimAsync(Endpoint address, CancellationToken cancellationToken)
+    {
+        if (_ledger.TryClaim())
+            return;
+        var waiting = (address, _time.GetTimestamp());
+        lock (_attempts)
+            _withoutDescriptor.Add(waiting);
+        await _ledger.ClaimAsync(cancellationToken).ConfigureAwait(false);
+        lock (_attempts)
+            _withoutDescriptor.Remove(waiting);
     }
 
     /// <summary>The first attempt to end, or null when the head start is over and another may join.</summary>
@@ -116,7 +145,7 @@ internal sealed class AddressRace(Transport transport, ClientOptions options, En
     {
         lock (_attempts)
             return new ConnectException(endpoint.ToString(), last.Symbol, last.Reason + Listed(), last.Hint, last.Errno,
-                [.. _attempts], last);
+                [.. _attempts], last.InnerException);
     }
 
     private string Listed() => _attempts.Count < 2

@@ -6,6 +6,8 @@ namespace Mortise.Transports;
 /// </summary>
 internal sealed class DescriptorLedger : IConnectionOwner
 {
+    private const int ScarceBelow = 256;
+
     private readonly SemaphoreSlim _free;
 
     public DescriptorLedger(int limit, int inUse)
@@ -25,6 +27,11 @@ internal sealed class DescriptorLedger : IConnectionOwner
     public int Capacity { get; }
 
     public int Claimed => Capacity - _free.CurrentCount;
+
+    /// <summary>
+    /// Fewer than 256 are left, or it never had more: who would take many at a time takes one, so that others get some.
+    /// </summary>
+    public bool IsScarce => _free.CurrentCount < ScarceBelow;
 
     public bool TryClaim() => _free.Wait(0);
 

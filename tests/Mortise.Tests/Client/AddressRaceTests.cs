@@ -69,6 +69,62 @@ public sealed class AddressRaceTests
         Row.Observed("D06", $"3 addresses tried in order, 250 ms head start each: {error.Message}");
     }
 
+    [Fact]
+    public async Task No_free_descriptor_is_told_as_that_and_not_as_a_silent_peer()
+    {
+        var ledger = new DescriptorLedger(limit: 66, inUse: 0);
+        Assert.Equal(2, ledger.Capacity);
+        Assert.True(ledger.IsScarce);
+        Assert.True(ledger.TryClaim() && ledger.TryClaim());
+        var options = new ClientOptions();
+        options.Transport.Time = _time;
+        var race = new AddressRace(_network, options, Name, ledger);
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(5), _time);
+        var racing = race.RunAsync(Three, patience.Token).AsTask();
+        _time.Advance(TimeSpan.FromSeconds(1));
+        await Task.Yield();
+        _time.Advance(TimeSpan.FromSeconds(4));
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => racing.InTime());
+        Assert.Empty(_network.Asked);
+        var error = race.TimedOut(TimeSpan.FromSeconds(5));
+        Assert.Equal(("EMFILE", 24), (error.Symbol, error.Errno));
+        Assert.Contains("2 are sockets of this program, of a limit of 66", error.Message);
+        Assert.Contains("ulimit -n", error.Message);
+        Assert.DoesNotContain("firewall", error.Message);
+        Assert.All(error.Attempts, a => Assert.Equal("EMFILE", a.Symbol));
+    }
+
+    [Fact]
+    public async Task A_descriptor_that_becomes_free_lets_the_attempt_begin()
+    {
+        var ledger = new DescriptorLedger(limit: 65, inUse: 0);
+        Assert.True(ledger.TryClaim());
+        var options = new ClientOptions();
+        options.Transport.Time = _time;
+        var racing = new AddressRace(_network, options, Name, ledger).RunAsync(Three[..1], Limits.Soon).AsTask();
+        Assert.Empty(_network.Asked);
+        ledger.Release();
+        await Limits.UntilAsync(() => _network.Asked.Count == 1, "it did not begin");
+        _network.Refuse(0);
+        var error = await Assert.ThrowsAsync<ConnectException>(() => racing.InTime());
+        Assert.Single(error.Attempts);
+        Assert.Null(error.InnerException);   // not one ConnectException in another
+        Assert.Equal(0, ledger.Claimed);
+    }
+
+    [Fact]
+    public void The_ledger_is_scarce_when_fewer_than_256_are_left()
+    {
+        var ledger = new DescriptorLedger(limit: 1024, inUse: 0);
+        while (ledger.Capacity - ledger.Claimed > 256)
+            ledger.TryClaim();
+        Assert.False(ledger.IsScarce);
+        ledger.TryClaim();
+        Assert.True(ledger.IsScarce);
+        ledger.Release();
+        Assert.False(ledger.IsScarce);
+    }
+
     private Task<Connection> RaceAsync()
     {
         var options = new ClientOptions();

@@ -91,7 +91,8 @@ internal sealed class LoopListener : Listener
         {
             cancellationToken.ThrowIfCancellationRequested();
             var news = Volatile.Read(ref _news); // before the try: whoever comes after it completes this one
-            if (_row < RowMax && TryMeet(out var newcomer))
+            var rowMax = DescriptorLedger.Process.IsScarce ? 1 : RowMax;
+            if (_row < rowMax && TryMeet(out var newcomer))
             {
                 _row++;
                 return newcomer;
@@ -101,7 +102,7 @@ internal sealed class LoopListener : Listener
                 throw new OperationCanceledException($"The listener on {Endpoint} was closed.");
             if (_fault is { } fault)
                 throw fault;
-            if (_row >= RowMax)
+            if (_row >= rowMax)
                 _group.Acceptor.Post(static l => ((LoopListener)l!).SayNews(), this);
             await news.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
             _row = 0;
