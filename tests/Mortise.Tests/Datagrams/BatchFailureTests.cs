@@ -15,7 +15,7 @@ public sealed class BatchFailureTests
     [Fact]
     public async Task A_refusal_by_ICMP_is_told_once_and_ends_nothing()
     {
-        var gone = DatagramSocket.Bind(AnyPort);
+        var gone = DatagramSocket.Bind("udp://127.77.0.2:0"); // where nobody else takes the port meanwhile
         var at = gone.LocalEndpoint;
         using var client = DatagramSocket.Connect(at);
         gone.Dispose();
@@ -105,6 +105,40 @@ public sealed class BatchFailureTests
 
         Assert.Equal(1, await server.ReceiveBatchAsync(_batch, _patience));
         Assert.Equal(4, _batch[0].Length);
+    }
+
+    /// <summary>A connected sender has only this one to wait for; UDP waits so for its own send buffer.</summary>
+    [Fact]
+    public async Task A_full_queue_is_waited_for_and_the_wait_can_be_cancelled_or_closed()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "abstract names are Linux's");
+        using var busy = DatagramSocket.Bind($"unixgram:@mortise-full-{Guid.NewGuid():N}");
+        var sender = DatagramSocket.Connect(busy.LocalEndpoint);
+        for (var i = 0; i < _batch.Capacity; i++)
+            _batch.Add([(byte)i]);
+        var (sending, batches) = (sender.SendBatchAsync(_batch, _patience).AsTask(), 1);
+        for (; sending.IsCompleted; batches++)
+            sending = sender.SendBatchAsync(_batch, _patience).AsTask();
+        var incoming = new DatagramBatch(capacity: 64, datagramBytesMax: 1);
+        for (var taken = 0; taken < batches * _batch.Capacity; taken += incoming.Count)
+        {
+            await busy.ReceiveBatchAsync(incoming, _patience);
+            for (var i = 0; i < incoming.Count; i++)
+                Assert.Equal((taken + i) % _batch.Capacity, incoming[i].Payload.Span[0]);
+        }
+
+        Assert.Equal(_batch.Capacity, await sending);
+        using var cancel = new CancellationTokenSource();
+        do
+            sending = sender.SendBatchAsync(_batch, cancel.Token).AsTask();
+        while (sending.IsCompleted);
+        await cancel.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => sending.WaitAsync(_patience));
+        sending = sender.SendBatchAsync(_batch, _patience).AsTask();
+        Assert.False(sending.IsCompleted);
+        sender.Dispose();
+        var ended = await Assert.ThrowsAsync<ConnectionException>(() => sending.WaitAsync(_patience));
+        Assert.Equal(("send", CloseReason.Local), (ended.Operation, ended.CloseReason));
     }
 
     [Fact]
