@@ -86,6 +86,12 @@ internal sealed class BlockPool
     /// </summary>
     public void Adopt(int blocksKept) => OwnShard()?.Keep(blocksKept);
 
+    /// <summary>
+    /// So many rented blocks stand ready for the kernel: no connection holds them, so they do not count as outstanding.
+    /// Below 0: they are about to be returned.
+    /// </summary>
+    public void Reserve(int blocks) => Interlocked.Add(ref _outstanding, -blocks);
+
     /// <summary>A buffer of at least <paramref name="bytesMin"/> bytes; above 64 KiB it is not pooled.</summary>
     public Block Rent(int bytesMin)
     {

@@ -90,12 +90,14 @@ internal sealed unsafe class BufferRing : IDisposable
         var registration = new BufferRingRegistration { Group = Group };
         Register(_ring.Fd, UnregisterBufferRing, &registration, 1);
         NativeMemory.AlignedFree(_entries);
+        _pool.Reserve(-Slots);
         for (var id = 0; id < Slots; id++)
             _pool.Return(_offered[id]);
     }
 
     private void Widen(int slots)
     {
+        _pool.Reserve(slots - Slots);
         for (; Slots < slots; Slots++)
             Offer(Slots, _pool.Rent(BlockPool.MediumBytes));
     }

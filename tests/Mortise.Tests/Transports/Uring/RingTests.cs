@@ -22,6 +22,7 @@ public sealed class RingTests
         using (var buffers = new BufferRing(ring, pool, slotsStart: 4, slotsMax: 4))
         using (var pair = new SocketPairOfTest())
         {
+            Assert.Equal(0, pool.Outstanding); // what is only offered belongs to nobody
             ring.Receive(pair.HereFd, buffers.Group, userData: 7, quiet: true);
             ring.Submit();
             for (var round = 0; round < 10; round++)
@@ -31,6 +32,7 @@ public sealed class RingTests
                 Assert.Equal((3, UringAbi.CqeMore), (result, flags & UringAbi.CqeMore));
                 var block = buffers.Take(flags, result);
                 Assert.Equal([(byte)round, 1, 2], block.Memory.ToArray());
+                Assert.Equal(1, pool.Outstanding);
                 pool.Return(block);
             }
             pair.Peer.Shutdown(SocketShutdown.Send);
