@@ -6,7 +6,7 @@ using Xunit;
 
 namespace Mortise.Tests.Cli;
 
-/// <summary>Where io_uring is denied, as in containers: everything works, and one line says what serves and why.</summary>
+/// <summary>Where io_uring is denied, as in containers, all works, and one line says what serves and why.</summary>
 public sealed class ContainedTests
 {
     private const int Eperm = 1, Enosys = 38;
