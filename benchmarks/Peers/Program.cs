@@ -20,6 +20,10 @@ catch (FormatException e)
 {
     return Say($"{e.Message}\n{BenchOptions.Usage}", 2);
 }
+catch (BenchException e)
+{
+    return Say(e.Message, 1);
+}
 
 static int Say(string text, int exitCode)
 {

@@ -1,11 +1,11 @@
 namespace Mortise.Peers.Comparing;
 
 /// <summary>A median and where it lies with 95 % confidence.</summary>
-internal readonly record struct Interval(double Median, double Low, double High)
+internal readonly record struct Interval(double Median, double Low, double High, int Count)
 {
     private const int Resamples = 10_000;
 
-    public static readonly Interval None = new(double.NaN, double.NaN, double.NaN);
+    public static readonly Interval None = new(double.NaN, double.NaN, double.NaN, 0);
 
     public bool Exists => !double.IsNaN(Median);
 
@@ -29,7 +29,8 @@ internal readonly record struct Interval(double Median, double Low, double High)
         }
 
         Array.Sort(medians);
-        return new(MedianOf(values), medians[(int)(Resamples * 0.025)], medians[(int)(Resamples * 0.975)]);
+        return new(MedianOf(values), medians[(int)(Resamples * 0.025)], medians[(int)(Resamples * 0.975)],
+            values.Length);
     }
 
     public static double MedianOf(IEnumerable<double> sample)

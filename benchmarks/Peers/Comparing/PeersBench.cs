@@ -32,6 +32,7 @@ internal static class PeersBench
         servers = await WithoutMissingEnginesAsync(servers, programs, data.Failures);
         var missing = data.Failures.Count;
         var runner = new PairRunner(programs, options);
+        Contestant[] judged = [.. servers.Where(s => Target.Of(s.Name, $"{LoadShape.All[0]}") is not null)];
 
         if (options.Ratios)
             foreach (var server in servers.Where(s => s.Family != Family.Native))
@@ -42,7 +43,11 @@ internal static class PeersBench
         for (var round = 1; round <= rounds; round++)
         {
             if (options.Ratios)
-                await CompareAsync(runner, round, servers, loads, data);
+            {
+                var racing = round <= (options.OtherRounds ?? rounds) ? servers : judged;
+                await CompareAsync(runner, round, racing, loads, data);
+            }
+
             if (options.Latency)
                 await PaceAsync(runner, round, servers, data);
             Write(options, data);

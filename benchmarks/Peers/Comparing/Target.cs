@@ -10,6 +10,9 @@ internal static class Target
 
     public const double LatencyMax = 1.2;
 
+    /// <summary>The interval of fewer pairs says nothing: no resample can leave what little was seen.</summary>
+    private const int PairsMin = 6;
+
     private static readonly (LoadShape Load, double? Uring, double? Epoll, double? Lines)[] Table =
     [
         (LoadShape.All[0], 1.05, 1.10, 1.10),
@@ -34,7 +37,7 @@ internal static class Target
     }
 
     public static string Judge(Interval ratio, double target) =>
-        !ratio.Exists ? "not measured"
+        ratio.Count < PairsMin ? $"not judged: {ratio.Count} pairs"
         : ratio.High <= target + Tolerance ? "reached"
         : ratio.Low <= target + Tolerance ? "not separable"
         : "not reached";

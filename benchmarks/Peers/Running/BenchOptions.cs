@@ -13,6 +13,7 @@ internal sealed class BenchOptions
         bench micro [BenchmarkDotNet's own arguments]
           --quick      proves that everything works; its numbers mean nothing and no file is written
           --rounds     pairs with the raw C server for each server and load (15)
+          --other-rounds  the same for servers that no target is set for, where the time is short (as --rounds)
           --seconds    measured of each of the two servers of a pair (0.6)
           --loads      CONNECTIONSxBYTESxINFLIGHT; 'stream' in place of INFLIGHT keeps BYTES on the way all the time
           --no-latency leaves out the latency at half of saturation; --only-latency leaves out all else
@@ -23,6 +24,8 @@ internal sealed class BenchOptions
     public bool Quick { get; private set; }
 
     public int? Rounds { get; private set; }
+
+    public int? OtherRounds { get; private set; }
 
     public double? Seconds { get; private set; }
 
@@ -75,6 +78,7 @@ internal sealed class BenchOptions
             case "--no-latency": Latency = false; break;
             case "--only-latency": Ratios = false; break;
             case "--rounds": Rounds = int.Parse(value()); break;
+            case "--other-rounds": OtherRounds = int.Parse(value()); break;
             case "--seconds": Seconds = double.Parse(value(), CultureInfo.InvariantCulture); break;
             case "--connections": Connections = int.Parse(value()); break;
             case "--idle-seconds": IdleSeconds = double.Parse(value(), CultureInfo.InvariantCulture); break;

@@ -1,4 +1,6 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 
 namespace Mortise.Peers.Running;
 
@@ -10,12 +12,24 @@ internal sealed class Child : IDisposable
 {
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(120);
 
+    private static readonly ConcurrentDictionary<Process, byte> Alive = new();
+
     private readonly Process _process;
     private readonly string _name;
     private readonly List<string> _errors = [];
 
+    /// <summary>
+    /// Ctrl+C and SIGTERM end what was started: a server that outlives its bench would spoil the next one. The runtime
+    /// has no such handlers of its own any more (.NET 10).
+    /// </summary>
+    private static readonly PosixSignalRegistration[] Signals =
+        [.. new[] { PosixSignal.SIGINT, PosixSignal.SIGTERM, PosixSignal.SIGHUP }
+            .Select(signal => PosixSignalRegistration.Create(signal, _ => KillAll()))];
+
     private Child(Process process, string name)
     {
+        GC.KeepAlive(Signals);
+        Alive[process] = 0;
         _process = process;
         _name = name;
         process.ErrorDataReceived += (_, line) =>
@@ -105,7 +119,14 @@ internal sealed class Child : IDisposable
         if (!_process.HasExited)
             _process.Kill();   // SIGKILL by id: taskset has become the program (execve), there is no child to miss
         _process.WaitForExit();
+        Alive.TryRemove(_process, out _); // not before: the bench may be on its way out
         _process.Dispose();
+    }
+
+    private static void KillAll()
+    {
+        foreach (var process in Alive.Keys)
+            process.Kill();
     }
 
     private async Task<string> LastWordsAsync(string question)

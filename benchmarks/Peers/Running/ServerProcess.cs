@@ -80,14 +80,32 @@ internal sealed class ServerProcess : IDisposable
     {
         if (Links(Id).Any(link => link.Contains("[io_uring]", StringComparison.Ordinal)))
             return "io_uring";
-        var threads = Directory.GetDirectories($"/proc/{Id}/task").Select(t => File.ReadAllText($"{t}/comm"));
-        return threads.Any(name => name.StartsWith("mortise-loop", StringComparison.Ordinal)) ? "epoll" : "managed";
+        var hasLoops = ThreadNames().Any(name => name.StartsWith("mortise-loop", StringComparison.Ordinal));
+        return hasLoops ? "epoll" : "managed";
     }
 
     public void Dispose() => _child.Dispose();
 
     private static Child StartHost(string kind, string? engine, int port, int? cpu, string[] arguments) =>
         Child.Start(cpu, engine, Environment.ProcessPath!, ["server", kind, $"{port}", .. arguments]);
+
+    private List<string> ThreadNames()
+    {
+        var names = new List<string>();
+        foreach (var thread in Directory.GetDirectories($"/proc/{Id}/task"))
+        {
+            try
+            {
+                names.Add(File.ReadAllText($"{thread}/comm"));
+            }
+            catch (IOException)
+            {
+                // a thread of the pool that has ended in between
+            }
+        }
+
+        return names;
+    }
 
     private static async Task<ServerProcess> ListeningAsync(Child child, string name, int port, bool isShared)
     {
