@@ -31,7 +31,7 @@ internal static class Engine
     public static Transport For(Endpoint endpoint, TransportOptions options) => endpoint.Kind switch
     {
         EndpointKind.Memory => Memory,
-        EndpointKind.Tcp or EndpointKind.Unix => Engines.GetOrAdd(Choose(options.Engine), Make),
+        EndpointKind.Tcp or EndpointKind.Unix => Engines.GetOrAdd(Choose(options), Make),
         EndpointKind.Tls => throw new UnsupportedException("open", endpoint.ToString(),
             "this version has no TLS", "use tcp:// behind a TLS proxy until it has"),
         EndpointKind.UnixSeqPacket => throw new UnsupportedException("open", endpoint.ToString(),
@@ -40,8 +40,11 @@ internal static class Engine
             "datagrams are no stream: they cannot carry a connection", "use DatagramSocket"),
     };
 
-    private static EngineChoice Choose(EngineKind asked)
+    private static EngineChoice Choose(TransportOptions options)
     {
+        if (options.UrgentData)
+            return new(EngineKind.Managed, "managed: urgent data asked for");
+        var asked = options.Engine;
         var forced = Environment.GetEnvironmentVariable(EngineChoice.Variable);
         return asked == EngineKind.Auto && string.IsNullOrEmpty(forced) && LinuxDefault == EngineKind.Managed
             ? new(EngineKind.Managed, "managed")

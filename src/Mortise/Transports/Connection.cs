@@ -127,6 +127,12 @@ public abstract partial class Connection : IAsyncDisposable
     /// </summary>
     internal virtual object? Home => null;
 
+    /// <summary>The caller is on that thread.</summary>
+    internal virtual bool IsHomeThread => false;
+
+    /// <summary>Bytes are received before a reader asks.</summary>
+    internal virtual bool ReceivesAhead => false;
+
     /// <summary>Who is told that the descriptor has been freed.</summary>
     internal IConnectionOwner? Owner => _owner;
 

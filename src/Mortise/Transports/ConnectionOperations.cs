@@ -18,9 +18,10 @@ public abstract partial class Connection
         var result = await Input.ReadAsync(cancellationToken).ConfigureAwait(false);
         var part = result.Buffer.Slice(0, Math.Min(buffer.Length, result.Buffer.Length));
         part.CopyTo(buffer.Span);
+        var received = (int)part.Length; // afterwards the blocks, and their lengths, are somebody else's
         Input.AdvanceTo(part.End);
         // Otherwise 0 would say that the peer finished.
-        return !part.IsEmpty || !result.IsCanceled ? (int)part.Length : throw new OperationCanceledException();
+        return received > 0 || !result.IsCanceled ? received : throw new OperationCanceledException();
     }
 
     /// <summary>
@@ -39,8 +40,9 @@ public abstract partial class Connection
             rest = rest.Slice(part.End);
         }
 
+        var received = (int)(result.Buffer.Length - rest.Length);
         Input.AdvanceTo(rest.Start);
-        return (int)(result.Buffer.Length - rest.Length);
+        return received > 0 || !result.IsCanceled ? received : throw new OperationCanceledException();
     }
 
     /// <summary>Waits until the whole buffer is filled, as MSG_WAITALL does in C (.NET has no such flag).</summary>
@@ -68,7 +70,7 @@ public abstract partial class Connection
         var part = result.Buffer.Slice(0, Math.Min(buffer.Length, result.Buffer.Length));
         part.CopyTo(buffer.Span);
         Input.AdvanceTo(result.Buffer.Start, result.Buffer.Start);
-        return (int)part.Length;
+        return !part.IsEmpty || !result.IsCanceled ? (int)part.Length : throw new OperationCanceledException();
     }
 
     /// <summary>Blocks the calling thread until bytes come; 0 = the peer finished.</summary>
@@ -76,6 +78,7 @@ public abstract partial class Connection
     /// <exception cref="ConnectionException">The connection was reset or is over.</exception>
     public int Receive(Memory<byte> buffer, TimeSpan timeout)
     {
+        ThrowIfHome("recv");
         using var expired = new CancellationTokenSource(timeout, Time);
         try
         {
@@ -94,6 +97,7 @@ public abstract partial class Connection
     /// <exception cref="ConnectionException">The connection was reset or is over.</exception>
     public void Send(ReadOnlyMemory<byte> bytes, TimeSpan timeout)
     {
+        ThrowIfHome("send");
         using var expired = new CancellationTokenSource(timeout, Time);
         try
         {
@@ -121,10 +125,17 @@ public abstract partial class Connection
         }
     }
 
-    /// <summary>Takes the urgent byte if one has arrived; the ordinary stream is not touched. TCP only.</summary>
-    /// <exception cref="UnsupportedException">The connection is not TCP.</exception>
+    /// <summary>
+    /// Takes the urgent byte if one has arrived; the ordinary stream is not touched. TCP only, with
+    /// <see cref="TransportOptions.UrgentData"/>.
+    /// </summary>
+    /// <exception cref="UnsupportedException">The connection is not TCP, or its engine receives ahead.</exception>
     public bool TryReceiveUrgent(out byte value)
     {
+        if (ReceivesAhead)
+            throw new UnsupportedException("receive urgent", RemoteEndpoint.ToString(),
+                "this engine receives ahead, and the kernel then discards urgent bytes",
+                "set TransportOptions.UrgentData before listening or connecting");
         Span<byte> one = stackalloc byte[1];
         var received = TcpSocket("receive urgent").Receive(one, SocketFlags.OutOfBand, out var error);
         value = one[0];
@@ -156,6 +167,14 @@ public abstract partial class Connection
         return Socket is { } socket
             ? (socket.SendBufferSize, socket.ReceiveBufferSize)
             : throw new UnsupportedException("getsockopt", RemoteEndpoint.ToString(), "no kernel socket is underneath");
+    }
+
+    /// <summary>A wait for the loop on the loop would never end.</summary>
+    private void ThrowIfHome(string operation)
+    {
+        if (IsHomeThread)
+            throw new InvalidOperationException($"A blocking {operation} on the event loop of its own connection would "
+                + "wait for ever: await the call, or set Dispatch.ThreadPool.");
     }
 
     private Socket TcpSocket(string operation)

@@ -70,6 +70,13 @@ public sealed class TransportOptions
     public int? ReceiveBufferBytes { get; set; }
 
     /// <summary>
+    /// Urgent bytes (MSG_OOB) will be received: then <see cref="EngineKind.Managed"/> carries this endpoint, whatever
+    /// <see cref="Engine"/> says. The other engines receive ahead of the reader, and the kernel throws an urgent byte
+    /// away when the stream is received past its mark (<c>tcp(7)</c>). Default off.
+    /// </summary>
+    public bool UrgentData { get; set; }
+
+    /// <summary>
     /// Several listeners may share the port and the kernel spreads connections (SO_REUSEPORT). Default off.
     /// </summary>
     public bool ReusePort { get; set; }

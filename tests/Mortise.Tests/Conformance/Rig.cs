@@ -77,6 +77,7 @@ public sealed class Rig : IAsyncDisposable
         {
             o.Transport.Memory = Network;
             o.Transport.Engine = Options.Engine;
+            o.Transport.UrgentData = Options.UrgentData;
             o.Transport.SendBufferBytes = Options.SendBufferBytes;
             o.Transport.ReceiveBufferBytes = Options.ReceiveBufferBytes;
         }, Limits.Soon);

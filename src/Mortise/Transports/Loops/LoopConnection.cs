@@ -80,6 +80,10 @@ internal sealed class LoopConnection : Connection
 
     internal override object Home => Loop;
 
+    internal override bool IsHomeThread => Loop.IsCurrent;
+
+    internal override bool ReceivesAhead => true;
+
     internal override Socket? Socket => IsDetaching ? null
         : _socket ??= new Socket(new SafeSocketHandle(_fd, ownsHandle: false));
 
