@@ -56,6 +56,7 @@ public sealed class StreamTests
         await using var rig = await Rig.ConnectAsync(name, o => o.SendBufferBytes = o.ReceiveBufferBytes = 4096);
         var sent = Limits.Bytes(1 << 20, 3);
         var sending = rig.Client.SendAsync(sent).AsTask();
+        await Limits.UntilAsync(() => rig.Client.BytesSent > 0, "nothing was ever sent");
         Assert.False(sending.IsCompleted, "1 MiB fitted into the kernel at once, so nothing was partial");
         var taken = rig.Client.BytesSent;
         Assert.InRange(taken, 1, sent.Length - 1);
@@ -84,7 +85,8 @@ public sealed class StreamTests
         await Task.Delay(100);
         Assert.False(sending.IsCompleted);
         Assert.InRange(rig.Client.BytesQueued, 1, message.Length);
-        Assert.InRange(rig.BuffersHeld, 0, 4);
+        // An engine that receives ahead holds 64 KiB or 8 blocks, and what was on its way when it paused.
+        Assert.InRange(rig.BuffersHeld, 0, rig.Server.ReceivesAhead ? 16 : 4);
         var back = new byte[200 * message.Length];
         await rig.Server.ReceiveExactlyAsync(back, Limits.Soon);
         await sending.InTime();

@@ -5,12 +5,15 @@ namespace Mortise.Transports.Loops;
 
 /// <summary>
 /// What has arrived for a connection and was not asked for yet. It pauses the kernel when that is more than
-/// <see cref="BytesMax"/>, so that one reader that dawdles holds no more than that of what all share.
+64 KiB, so that one reader that dawdles holds no more than that of what all share.
 /// </summary>
 /// <remarks>The loop's thread only.</remarks>
 internal sealed class Inbox(LoopConnection connection)
 {
-    public const int BytesMax = 64 * 1024;
+    private const int BytesMax = 64 * 1024;
+
+    /// <summary>The same limit in memory: pieces of a kilobyte or two hold a block each.</summary>
+    private const int BlocksMax = 8;
 
     /// <summary>Worth copying, so that bytes which drip in one by one do not hold a block each.</summary>
     private const int CopiedBytesMax = 1024;
@@ -18,6 +21,7 @@ internal sealed class Inbox(LoopConnection connection)
     private Block? _first;
     private Block? _last;
     private int _bytes;
+    private int _blocks;
     private int _errno;
     private Flow _flow;
     private bool _resumeWanted;
@@ -63,7 +67,7 @@ internal sealed class Inbox(LoopConnection connection)
             return;
         Add(block);
         connection.Loop.Ready(connection);
-        if (_bytes > BytesMax && _flow == Flow.Receiving)
+        if ((_bytes > BytesMax || _blocks >= BlocksMax) && _flow == Flow.Receiving)
             Pause();
     }
 
@@ -91,7 +95,7 @@ internal sealed class Inbox(LoopConnection connection)
 
         var all = (_first, _last);
         _first = _last = null;
-        _bytes = 0;
+        _bytes = _blocks = 0;
         if (_flow == Flow.Paused && !PeerFinished)
             Resume();
         _resumeWanted = _flow == Flow.Pausing;
@@ -169,6 +173,7 @@ internal sealed class Inbox(LoopConnection connection)
         if (_last is null)
         {
             _first = _last = block;
+            _blocks = 1;
             return;
         }
 
@@ -182,6 +187,7 @@ internal sealed class Inbox(LoopConnection connection)
 
         _last.Append(block);
         _last = block;
+        _blocks++;
     }
 
     private void Pause()
@@ -227,6 +233,6 @@ internal sealed class Inbox(LoopConnection connection)
         Discarded += _bytes;
         BlockPool.Shared.ReturnChain(_first);
         _first = _last = null;
-        _bytes = 0;
+        _bytes = _blocks = 0;
     }
 }
