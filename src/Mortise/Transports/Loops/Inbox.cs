@@ -4,8 +4,8 @@ using Mortise.Transports.Pipes;
 namespace Mortise.Transports.Loops;
 
 /// <summary>
-/// What has arrived for a connection and was not asked for yet. It pauses the kernel when that is more than
-64 KiB, so that one reader that dawdles holds no more than that of what all share.
+/// What has arrived for a connection and was not asked for yet. It pauses the kernel when that is more than 64 KiB, so
+/// that one reader that dawdles holds no more than that of what all share.
 /// </summary>
 /// <remarks>The loop's thread only.</remarks>
 internal sealed class Inbox(LoopConnection connection)
