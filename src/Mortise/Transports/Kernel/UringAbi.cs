@@ -24,7 +24,7 @@ internal static unsafe partial class UringAbi
     // Operations, and what goes in the fields they share
     public const byte OpNop = 0, OpPollAdd = 6, OpSendMessage = 9, OpAsyncCancel = 14, OpSend = 26, OpReceive = 27;
     public const byte SqeBufferSelect = 1 << 5;
-    public const ushort PollFirst = 1 << 0, ReceiveMultishot = 1 << 1;
+    public const ushort ReceiveMultishot = 1 << 1;
     public const uint PollAddMultishot = 1 << 0;
     public const uint PollIn = 0x001, PollOut = 0x004;
 

@@ -88,15 +88,19 @@ internal sealed unsafe class Ring : IDisposable
     /// <summary>True while completions wait in the kernel because the queue is full.</summary>
     public bool Overflowed => (Volatile.Read(ref *_sqFlags) & SqFlagCqOverflow) != 0;
 
-    /// <summary>Asks for everything that arrives, each time in a buffer of the group, until it ends or is
-    /// cancelled. <paramref name="quiet"/>: most likely nothing is there yet, so wait instead of trying
-    /// first.</summary>
-    public void Receive(int fd, ushort bufferGroup, ulong userData, bool quiet)
+    /// <summary>
+    /// Asks for everything that arrives, each time in a buffer of the group, until it ends or is cancelled.
+    /// </summary>
+    /// <remarks>
+    /// It tries first. With IORING_RECVSEND_POLL_FIRST, which saves that, the kernel (6.18) forgets an end that was
+    /// there before the request together with bytes: a Unix peer's shutdown, or a reset.
+    /// </remarks>
+    public void Receive(int fd, ushort bufferGroup, ulong userData)
     {
         var ask = Next();
         ask->Operation = OpReceive;
         ask->Flags = SqeBufferSelect;
-        ask->Priority = quiet ? (ushort)(ReceiveMultishot | PollFirst) : ReceiveMultishot;
+        ask->Priority = ReceiveMultishot;
         ask->Fd = fd;
         ask->UserData = userData;
         ask->BufferGroup = bufferGroup;

@@ -102,7 +102,7 @@ internal sealed unsafe class UringPoller : Poller
     {
         connection.Slot = _connections.Add(connection);
         connection.IoState = Wanted;
-        Arm(connection, quiet: true);
+        Arm(connection);
     }
 
     public override void Pause(LoopConnection connection)
@@ -126,7 +126,7 @@ internal sealed unsafe class UringPoller : Poller
 
         // Where a cancellation is under way, its completion arms anew.
         if ((state & Armed) == 0)
-            Arm(connection, quiet: false);
+            Arm(connection);
     }
 
     public override void Send(LoopConnection connection)
@@ -297,7 +297,7 @@ internal sealed unsafe class UringPoller : Poller
             connection.OnPaused();
         }
         else if ((state & (Armed | Wanted)) == Wanted && !starved)
-            Arm(connection, quiet: false);
+            Arm(connection);
     }
 
     private void ToWatch(Completion done)
@@ -349,14 +349,14 @@ internal sealed unsafe class UringPoller : Poller
     {
         foreach (var connection in _starved)
             if ((connection.IoState & (Wanted | Armed)) == Wanted)
-                Arm(connection, quiet: false);
+                Arm(connection);
         _starved.Clear();
     }
 
-    private void Arm(LoopConnection connection, bool quiet)
+    private void Arm(LoopConnection connection)
     {
         connection.IoState |= Armed;
-        _ring.Receive(connection.Fd, _buffers.Group, Receive | _connections.Tag(connection.Slot), quiet);
+        _ring.Receive(connection.Fd, _buffers.Group, Receive | _connections.Tag(connection.Slot));
     }
 
     private void StopReceiving(LoopConnection connection)

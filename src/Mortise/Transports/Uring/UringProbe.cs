@@ -51,7 +51,7 @@ internal static unsafe class UringProbe
     private static string? Receive(Ring ring, BufferRing buffers, int here, int peer)
     {
         byte sent = 42;
-        ring.Receive(here, buffers.Group, userData: 1, quiet: true);
+        ring.Receive(here, buffers.Group, userData: 1);
         ring.Submit();
         Libc.Send(peer, &sent, 1, Libc.MsgNoSignal);
         ring.SubmitAndWait(1, Patience);

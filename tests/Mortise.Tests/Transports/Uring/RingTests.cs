@@ -23,7 +23,7 @@ public sealed class RingTests
         using (var pair = new SocketPairOfTest())
         {
             Assert.Equal(0, pool.Outstanding); // what is only offered belongs to nobody
-            ring.Receive(pair.HereFd, buffers.Group, userData: 7, quiet: true);
+            ring.Receive(pair.HereFd, buffers.Group, userData: 7);
             ring.Submit();
             for (var round = 0; round < 10; round++)
             {
@@ -55,7 +55,7 @@ public sealed class RingTests
 
         var received = new List<byte>();
         var starved = 0;
-        ring.Receive(pair.HereFd, buffers.Group, userData: 1, quiet: false);
+        ring.Receive(pair.HereFd, buffers.Group, userData: 1);
         while (received.Count < sent.Length)
         {
             ring.SubmitAndWait(1, Limit);
@@ -76,7 +76,7 @@ public sealed class RingTests
                     starved++;
                     buffers.Widen();
                 }
-                ring.Receive(pair.HereFd, buffers.Group, userData: 1, quiet: false);
+                ring.Receive(pair.HereFd, buffers.Group, userData: 1);
             }
         }
         Assert.Equal(sent, received);
@@ -124,7 +124,7 @@ public sealed class RingTests
         using var ring = new Ring(8);
         using var buffers = new BufferRing(ring, new BlockPool(poison: false), slotsStart: 2, slotsMax: 2);
         using var pair = new SocketPairOfTest();
-        ring.Receive(pair.HereFd, buffers.Group, userData: 1, quiet: true);
+        ring.Receive(pair.HereFd, buffers.Group, userData: 1);
         ring.Cancel(target: 1, userData: 2);
         ring.SubmitAndWait(2, Limit);
         var results = new[] { ring.Take(), ring.Take() }.ToDictionary(c => c.UserData, c => c.Result);
