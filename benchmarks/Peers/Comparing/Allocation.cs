@@ -16,16 +16,16 @@ internal sealed record Allocation(string Server, string? EngineSeen, long Messag
     public static async Task<Allocation> MeasureAsync(Contestant contestant, NativePrograms programs,
         BenchOptions options)
     {
-        var messagesWanted = options.Quick ? 20_000 : 1_000_000;
+        var messagesWanted = options.Quick ? 1_000 : 1_000_000;
         using var server = await ServerProcess.StartAsync(contestant, programs, options.Cpu, "--control");
         using var load = await LoadProcess.StartAsync(server, Shape, programs, options.Cpu, options.Seed,
             contestant.TakesLines);
-        var warm = TimeSpan.FromSeconds(options.Quick ? 0.3 : 1);
+        var warm = TimeSpan.FromSeconds(options.Quick ? 0.1 : 1);
         await load.WarmAsync(warm, options.Quick ? warm : warm * 8);
         await AllocatedAsync(server); // the first question compiles its own answer
         var (messages, before) = (0L, await AllocatedAsync(server));
         while (messages < messagesWanted)
-            messages += (await load.RunAsync(TimeSpan.FromSeconds(0.2))).Messages;
+            messages += (await load.RunAsync(TimeSpan.FromSeconds(options.Quick ? 0.05 : 0.2))).Messages;
         return new(contestant.Name, contestant.Engine is null ? null : server.EngineSeen(), messages,
             await AllocatedAsync(server) - before);
     }

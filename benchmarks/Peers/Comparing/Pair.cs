@@ -30,7 +30,10 @@ internal sealed class PairRunner(NativePrograms programs, BenchOptions options)
 {
     private static readonly TimeSpan WarmNative = TimeSpan.FromMilliseconds(150);
 
-    private readonly TimeSpan _window = TimeSpan.FromSeconds((options.Seconds ?? (options.Quick ? 0.2 : 0.6)) / 2);
+    private readonly TimeSpan _window = TimeSpan.FromSeconds((options.Seconds ?? (options.Quick ? 0.1 : 0.6)) / 2);
+
+    /// <summary>Measured of each of the two servers, in two windows.</summary>
+    public double SecondsEach => 2 * _window.TotalSeconds;
 
     public Task<Pair> RunAsync(int round, Contestant contestant, LoadShape shape) => RunAsync(round, contestant, shape,
         options.Cpu, load => load.RunAsync(_window));

@@ -26,12 +26,12 @@ internal static class PeersBench
         var loads = options.Loads ?? (options.Quick ? [LoadShape.All[1]] : LoadShape.All);
         var rounds = options.Rounds ?? (options.Quick ? 1 : 15);
         var programs = NativePrograms.Build([.. servers.Select(s => s.Name), "load", Contestant.Measure]);
-        var data = new PeersData(Machine.Read(programs), options.Cpu, options.LoadCpu, options.Seconds ?? 0.6, [], [],
+        var runner = new PairRunner(programs, options);
+        var data = new PeersData(Machine.Read(programs), options.Cpu, options.LoadCpu, runner.SecondsEach, [], [],
             0, [], [.. programs.Missing.Select(m => $"{m.Key}: {m.Value}")]);
         servers = [.. servers.Where(s => !programs.Missing.ContainsKey(s.Name))];
         servers = await WithoutMissingEnginesAsync(servers, programs, data.Failures);
         var missing = data.Failures.Count;
-        var runner = new PairRunner(programs, options);
         Contestant[] judged = [.. servers.Where(s => Target.Of(s.Name, $"{LoadShape.All[0]}") is not null)];
 
         if (options.Ratios)
