@@ -70,6 +70,24 @@ public sealed class BlockShardTests
     });
 
     [Fact]
+    public void A_trim_empties_the_depots_at_once_and_a_loop_when_it_comes_to_it() => OnThread(() =>
+    {
+        var posted = new Queue<(SendOrPostCallback Work, object? State)>();
+        _pool.Adopt(256, (work, state) => posted.Enqueue((work, state)));
+        var blocks = Enumerable.Range(0, 1000).Select(_ => _pool.Rent(BlockPool.MediumBytes)).ToList();
+        blocks.GetRange(1, 999).ForEach(_pool.Return);
+        Assert.NotEqual(0, _pool.Depot(1).Count);
+        _pool.Trim();
+        Assert.InRange(_pool.KeptBytes, BlockPool.MediumBytes, 256 * BlockPool.MediumBytes);
+        var (work, state) = Assert.Single(posted);
+        work(state);
+        Assert.Equal(0, _pool.KeptBytes);
+        Assert.Equal(1, _pool.Outstanding);
+        _pool.Return(blocks[0]);
+        Assert.Same(blocks[0], _pool.Rent(BlockPool.MediumBytes));
+    });
+
+    [Fact]
     public async Task Threads_that_come_and_go_leave_their_blocks_and_their_count()
     {
         var held = new List<Block>();

@@ -150,7 +150,7 @@ internal sealed class EventLoop
     {
         t_current = this;
         SynchronizationContext.SetSynchronizationContext(Context);
-        BlockPool.Shared.Adopt(BlocksKept);
+        BlockPool.Shared.Adopt(BlocksKept, Post);
 
         while (!_stopping)
             Turn();

@@ -21,6 +21,12 @@ internal sealed class BlockDepot(int blocksMax, int quarantined)
             _blocks.AddRange(blocks[..Math.Min(blocks.Length, blocksMax - _blocks.Count)]);
     }
 
+    public void Clear()
+    {
+        lock (_gate)
+            _blocks.Clear();
+    }
+
     /// <summary>Fills <paramref name="into"/> from the front and says how many there were.</summary>
     public int Take(Span<Block> into)
     {

@@ -66,7 +66,7 @@ internal sealed class BlockPool
 
     /// <summary>
     /// Bytes kept for the next connections: at most 16 MiB of each size, and for each thread 2 blocks of each size or
-    /// what it adopted.
+    /// what it adopted; until the next full collection.
     /// </summary>
     public long KeptBytes
     {
@@ -84,7 +84,32 @@ internal sealed class BlockPool
     /// The calling thread rents and returns all day, as an event loop does: it keeps <paramref name="blocksKept"/> of
     /// 4 and of 16 KiB and a quarter of that of 64 KiB (256 are 9 MiB) for itself from now on.
     /// </summary>
-    public void Adopt(int blocksKept) => OwnShard()?.Keep(blocksKept);
+    /// <param name="blocksKept">Of each size, of the largest a quarter.</param>
+    /// <param name="post">Runs something on this thread, soon: then it can be asked to let go of them.</param>
+    public void Adopt(int blocksKept, Action<SendOrPostCallback, object?>? post = null)
+    {
+        if (OwnShard() is not { } shard)
+            return;
+        shard.Keep(blocksKept);
+        shard.Post = post;
+    }
+
+    /// <summary>
+    /// What the depots and the loops keep is given up. A burst may leave 16 MiB and more behind; what is in daily use
+    /// is soon there again.
+    /// </summary>
+    public void Trim()
+    {
+        if (_poison)
+            return;
+        foreach (var depot in _depots)
+            depot.Clear();
+        lock (_shards)
+        {
+            foreach (var shard in _shards)
+                shard.Post?.Invoke(static s => ((BlockShard)s!).Drop(), shard);
+        }
+    }
 
     /// <summary>
     /// So many rented blocks stand ready for the kernel: no connection holds them, so they do not count as outstanding.
@@ -222,6 +247,7 @@ internal sealed class BlockPool
         var poison = Environment.GetEnvironmentVariable("MORTISE_POISON") == "1";
         var pool = new BlockPool(poison, perThread: true);
         MortiseMeter.Probe(Metrics.BuffersOutstanding, () => pool.Outstanding);
+        GC.KeepAlive(new FullCollection(pool.Trim));
         return pool;
     }
 
@@ -235,6 +261,19 @@ internal sealed class BlockPool
         <= LargeBytes => 2,
         _ => -1,
     };
+
+    /// <summary>
+    /// Reachable from nowhere, so every full collection calls it (once it is old; the first young ones do too): memory is
+    /// short then, or somebody asked.
+    /// </summary>
+    private sealed class FullCollection(Action happened)
+    {
+        ~FullCollection()
+        {
+            happened();
+            GC.ReRegisterForFinalize(this);
+        }
+    }
 
     /// <summary>Reachable from its thread only: when the thread is gone, the collector calls and the shard is
     /// buried.</summary>

@@ -27,6 +27,9 @@ internal sealed class BlockShard
 
     public long KeptBytes => _bins.Select((bin, size) => (long)bin.Count * BlockPool.BytesOf(size)).Sum();
 
+    /// <summary>Runs something on the shard's thread; only who adopts blocks has that.</summary>
+    public Action<SendOrPostCallback, object?>? Post { get; set; }
+
     /// <summary>How many it keeps from now on of the size that loops receive into; of larger ones fewer.</summary>
     public void Keep(int blocks)
     {
@@ -60,6 +63,16 @@ internal sealed class BlockShard
     public void CountRented() => _outstanding++;
 
     public void CountReturned() => _outstanding--;
+
+    /// <summary>Leaves what it keeps to the garbage collector. On its thread.</summary>
+    public void Drop()
+    {
+        for (var size = 0; size < _bins.Length; size++)
+        {
+            Array.Clear(_bins[size].Blocks);
+            _bins[size].Count = 0;
+        }
+    }
 
     /// <summary>Its thread is no more: nothing of what it kept may be lost.</summary>
     public void Empty()
