@@ -25,6 +25,9 @@ public abstract partial class Connection : IAsyncDisposable
     private StrongBox<long> _ticks = s_noTicks;
     private long _bytesReceived;
     private long _bytesSent;
+    private int _receivedTick;
+    private int _sentTick;
+    private Frames? _frames;
 
     private protected Connection(Endpoint local, Endpoint remote, TimeProvider time)
     {
@@ -96,30 +99,35 @@ public abstract partial class Connection : IAsyncDisposable
     /// </summary>
     internal long FrameBegunAt
     {
-        get => Volatile.Read(ref field);
+        get => _frames is { } frames ? Volatile.Read(ref frames.BegunAt) : -1;
         set
         {
-            if (field == value)
+            if (FrameBegunAt == value)
                 return;
-            FrameTick = _ticks.Value;   // first: a new frame is never seen with an old tick
-            Volatile.Write(ref field, value);
+            var frames = _frames ??= new Frames();
+            frames.BegunTick = (int)_ticks.Value;   // first: a new frame is never seen with an old tick
+            Volatile.Write(ref frames.BegunAt, value);
         }
-    } = -1;
+    }
 
     /// <summary>What the server that serves this connection knows of it; its own.</summary>
     internal object? Record { get; set; }
 
     /// <summary>The tick at which bytes came last.</summary>
-    internal long ReceivedTick { get; private set; }
+    internal long ReceivedTick => Whole(_receivedTick);
 
     /// <summary>The tick at which the kernel took bytes last.</summary>
-    internal long SentTick { get; private set; }
+    internal long SentTick => Whole(_sentTick);
 
     /// <summary>The tick at which <see cref="FrameBegunAt"/> changed.</summary>
-    internal long FrameTick { get; private set; }
+    internal long FrameTick => Whole(_frames?.BegunTick ?? 0);
 
     /// <summary>Whole frames a session has read.</summary>
-    internal long FramesReceived { get; set; }
+    internal long FramesReceived
+    {
+        get => _frames?.Received ?? 0;
+        set => (_frames ??= new Frames()).Received = value;
+    }
 
     /// <summary>
     /// The thread that this connection's code runs on and returns to, the same object for all that share it; null where
@@ -218,19 +226,19 @@ public abstract partial class Connection : IAsyncDisposable
     internal void NoteTicks(StrongBox<long> ticks)
     {
         _ticks = ticks;
-        ReceivedTick = SentTick = FrameTick = ticks.Value;
+        _receivedTick = _sentTick = (int)ticks.Value;
     }
 
     internal void CountReceived(int bytes)
     {
         Volatile.Write(ref _bytesReceived, _bytesReceived + bytes);
-        ReceivedTick = _ticks.Value;
+        _receivedTick = (int)_ticks.Value;
     }
 
     internal void CountSent(int bytes)
     {
         Volatile.Write(ref _bytesSent, _bytesSent + bytes);
-        SentTick = _ticks.Value;
+        _sentTick = (int)_ticks.Value;
     }
 
     internal void ThrowIfEnded(string operation)
@@ -249,6 +257,16 @@ public abstract partial class Connection : IAsyncDisposable
     /// </summary>
     private protected bool TryEnd(CloseReason reason) =>
         Interlocked.CompareExchange(ref _reason, (int)reason, -1) == -1;
+
+    /// <summary>
+    /// Half of a tick is kept, for every connection has some. One so old that half is not enough (68 years, or 248 days
+    /// where a tick is 10 ms) counts as new, not as over.
+    /// </summary>
+    private long Whole(int tick)
+    {
+        var now = _ticks.Value;
+        return now - Math.Max((int)now - tick, 0);
+    }
 
     private static CancellationTokenSource Over()
     {
@@ -270,5 +288,13 @@ public abstract partial class Connection : IAsyncDisposable
         {
             // A callback on the token threw. That is its owner's fault to find; the end goes on for everybody else.
         }
+    }
+
+    /// <summary>Only where a session counts.</summary>
+    private sealed class Frames
+    {
+        public long BegunAt = -1;
+        public long Received;
+        public int BegunTick;
     }
 }
