@@ -174,7 +174,8 @@ public sealed class Endpoint : IEquatable<Endpoint>
     public override bool Equals(object? obj) => Equals(obj as Endpoint);
 
     /// <inheritdoc/>
-    public override int GetHashCode() => _isV4 ? HashCode.Combine(_kind, _v4, _port) : HashCode.Combine(_kind, Host, _port);
+    public override int GetHashCode() =>
+        _isV4 ? HashCode.Combine(_kind, _v4, _port) : HashCode.Combine(_kind, Host, _port);
 
     /// <summary>The canonical text; <see cref="Parse"/> reads it back to an equal endpoint.</summary>
     public override string ToString() => Scheme + Authority;

@@ -263,8 +263,8 @@ internal sealed class BlockPool
     };
 
     /// <summary>
-    /// Reachable from nowhere, so every full collection calls it (once it is old; the first young ones do too): memory is
-    /// short then, or somebody asked.
+    /// Reachable from nowhere, so every full collection calls it (once it is old; the first young ones do too): memory
+    /// is short then, or somebody asked.
     /// </summary>
     private sealed class FullCollection(Action happened)
     {
