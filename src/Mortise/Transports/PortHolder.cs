@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Net;
 
 namespace Mortise;
 
@@ -18,8 +19,8 @@ public static class PortHolder
         try
         {
             var inodes = endpoint.IsUnix ? UnixInodes(endpoint.Host)
-                : endpoint.Kind == EndpointKind.Udp ? InetInodes("udp", endpoint.Port, null)
-                : InetInodes("tcp", endpoint.Port, Listening);
+                : endpoint.Kind == EndpointKind.Udp ? InetInodes("udp", endpoint, null)
+                : InetInodes("tcp", endpoint, Listening);
             return inodes.Count == 0 ? null : Describe(inodes);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -58,22 +59,34 @@ public static class PortHolder
         new FileInfo(descriptor).LinkTarget is { } target && target.StartsWith("socket:[", StringComparison.Ordinal)
         && inodes.Contains(target[8..^1]);
 
-    /// <summary>Sockets of the port in either family; a wildcard holds it for every address.</summary>
-    private static HashSet<string> InetInodes(string protocol, int port, string? state)
+    /// <summary>
+    /// Sockets of the port in either family that are in the way of this address: its own and the wildcards, which hold
+    /// the port for every address. Another address's socket with the same port is in nobody's way.
+    /// </summary>
+    private static HashSet<string> InetInodes(string protocol, Endpoint endpoint, string? state)
     {
         var inodes = new HashSet<string>();
-        var suffix = ":" + port.ToString("X4", CultureInfo.InvariantCulture);
+        var suffix = ":" + endpoint.Port.ToString("X4", CultureInfo.InvariantCulture);
+        var address = endpoint.IsWildcard || endpoint.Address is not { } one ? "" : Hex(one);
         foreach (var table in (string[])[protocol, protocol + "6"])
         {
             // sl local_address rem_address st tx:rx tr:tm retrnsmt uid timeout inode …
             foreach (var row in Rows("/proc/net/" + table))
                 if (row.Length > 9 && row[1].EndsWith(suffix, StringComparison.Ordinal)
-                    && (state is null || row[3] == state))
+                    && (state is null || row[3] == state) && IsInTheWay(row[1][..^suffix.Length], address))
                     inodes.Add(row[9]);
         }
 
         return inodes;
     }
+
+    /// <summary>An IPv4 address also ends the IPv6 one that maps it; a wildcard is all zeros.</summary>
+    private static bool IsInTheWay(string held, string address) =>
+        held.EndsWith(address, StringComparison.Ordinal) || held.AsSpan().TrimStart('0').IsEmpty;
+
+    /// <summary>As /proc/net has it: 32 bits at a time, in the machine's byte order.</summary>
+    private static string Hex(IPAddress address) => string.Concat(address.GetAddressBytes().Chunk(4)
+        .Select(word => BitConverter.ToUInt32(word).ToString("X8", CultureInfo.InvariantCulture)));
 
     // Num RefCount Protocol Flags Type St Inode Path; an abstract name begins with @ there too.
     private static HashSet<string> UnixInodes(string name) =>

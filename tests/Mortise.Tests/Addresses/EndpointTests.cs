@@ -165,6 +165,30 @@ public sealed class EndpointTests
     }
 
     [Fact]
+    public void What_a_socket_reports_equals_what_is_written_and_weighs_32_bytes_until_its_text_is_asked_for()
+    {
+        string[] addresses = ["127.0.0.1", "0.0.0.0", "255.255.255.255", "10.0.0.8", "::1", "2001:db8::1"];
+        foreach (var address in addresses.Select(IPAddress.Parse))
+        {
+            var reported = Endpoint.From(EndpointKind.Tcp, new IPEndPoint(address, 80));
+            var written = Endpoint.Parse($"tcp://{new IPEndPoint(address, 80)}");
+            Assert.Equal(written.GetHashCode(), reported.GetHashCode());
+            Assert.Equal(written, reported);
+            Assert.Equal(address, reported.Address);
+            Assert.Equal(written.ToString(), reported.ToString());
+            Assert.NotEqual(written, Endpoint.From(EndpointKind.Udp, new IPEndPoint(address, 80)));
+            Assert.NotEqual(written, Endpoint.From(EndpointKind.Tcp, new IPEndPoint(address, 81)));
+        }
+
+        var end = new IPEndPoint(IPAddress.Loopback, 80);
+        var kept = new Endpoint[1000];
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        for (var i = 0; i < kept.Length; i++)
+            kept[i] = Endpoint.From(EndpointKind.Tcp, end);
+        Assert.Equal(32, (GC.GetAllocatedBytesForCurrentThread() - before) / kept.Length);
+    }
+
+    [Fact]
     public void An_abstract_name_reaches_the_kernel_as_a_NUL_and_the_name()
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "abstract names are Linux's own");
