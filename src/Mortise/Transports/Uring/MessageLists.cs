@@ -18,7 +18,7 @@ internal sealed unsafe class MessageLists : IDisposable
     /// <summary>Everything that was asked has been taken by the kernel.</summary>
     public void Reset() => _used = 0;
 
-    /// <summary>False: only a send of one part, which needs no list, fits before the next <see cref="Reset"/>.</summary>
+    /// <summary>False: only a send of one part, which needs no list, fits before the next reset.</summary>
     public bool HasRoom => _used < Bytes;
 
     /// <summary>Where the parts of the next send go.</summary>

@@ -326,7 +326,7 @@ internal sealed unsafe class UringPoller : Poller
             Arm(watch);
     }
 
-    /// <summary>Where little goes on, a request and its completion cost more than a call. False: ask the ring.</summary>
+    /// <summary>Where little goes on, a request and its completion cost more than a call. False: ask.</summary>
     private bool SendAlone(LoopConnection connection, IoVector* part)
     {
         _alone = false;

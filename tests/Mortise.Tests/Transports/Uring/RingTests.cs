@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net.Sockets;
 using Mortise.Transports.Kernel;
 using Mortise.Transports.Uring;
@@ -143,6 +144,18 @@ public sealed class RingTests
             UringProbe.Because("io_uring_setup", 38));
         Assert.StartsWith("io_uring_setup: EPERM (", UringProbe.Because("io_uring_setup", 1));
         Assert.Contains("too old: 6.1", UringProbe.Because("IORING_REGISTER_PBUF_RING", 22));
+    }
+
+    [Fact]
+    public void A_program_that_is_started_inherits_no_ring()
+    {
+        using var ring = new Ring(8);
+        Assert.Contains("io_uring", new FileInfo($"/proc/self/fd/{ring.Fd}").LinkTarget);
+        var start = new ProcessStartInfo("ls", ["-l", "/proc/self/fd"]) { RedirectStandardOutput = true };
+        using var child = Process.Start(start)!;
+        var listing = child.StandardOutput.ReadToEnd();
+        Assert.Contains("/proc/", listing);
+        Assert.DoesNotContain("io_uring", listing);
     }
 
     [Fact]
