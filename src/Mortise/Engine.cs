@@ -12,9 +12,6 @@ namespace Mortise;
 /// </summary>
 internal static class Engine
 {
-    // What Auto means on Linux.
-    private const EngineKind LinuxDefault = EngineKind.Managed;
-
     private static readonly MemoryTransport Memory = new();
     private static readonly ConcurrentDictionary<EngineChoice, Transport> Engines = new();
 
@@ -46,9 +43,7 @@ internal static class Engine
             return new(EngineKind.Managed, "managed: urgent data asked for");
         var asked = options.Engine;
         var forced = Environment.GetEnvironmentVariable(EngineChoice.Variable);
-        return asked == EngineKind.Auto && string.IsNullOrEmpty(forced) && LinuxDefault == EngineKind.Managed
-            ? new(EngineKind.Managed, "managed")
-            : EngineChoice.Make(asked, forced, OperatingSystem.IsLinux(), static () => LinuxTransport.UringFailure);
+        return EngineChoice.Make(asked, forced, OperatingSystem.IsLinux(), static () => LinuxTransport.UringFailure);
     }
 
     private static Transport Make(EngineChoice choice) => choice.Kind switch
