@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Mortise.Transports.Kernel;
 using Mortise.Transports.Loops;
 using Mortise.Transports.Pipes;
@@ -11,17 +10,15 @@ namespace Mortise.Transports.Epoll;
 /// </summary>
 internal sealed unsafe class EpollPoller : Poller
 {
-    private const int EventsMax = 512, PartsMax = 64, ReceiveBytes = BlockPool.MediumBytes;
+    private const int PartsMax = 64, ReceiveBytes = BlockPool.MediumBytes;
     private const int BytesPerTurn = 64 * 1024, TurnsWithoutLookMax = 16;
-    private const uint In = 1, Out = 4, Error = 8, Hangup = 0x10, PeerHangup = 0x2000, EdgeTriggered = 1u << 31;
-    private const int Add_ = 1, Delete = 2;
+    private const uint In = 1, Out = 4, Error = 8, Hangup = 0x10, PeerHangup = 0x2000;   // epoll_ctl(2)
 
     // IoState
     private const uint Writable = 2, Paused = 4, ToReceive = 8, WaitsToSend = 16, Finished = 32, HungUp = 64;
 
-    private readonly int _epoll;
+    private readonly EpollSet _set = new();
     private readonly int _wake;
-    private readonly byte* _events;
     private readonly SlotTable<LoopConnection> _connections = new();
     private readonly SlotTable<Watch> _watches = new();
     private readonly Queue<LoopConnection> _toReceive = new();
@@ -29,12 +26,10 @@ internal sealed unsafe class EpollPoller : Poller
 
     public EpollPoller()
     {
-        _epoll = Libc.EpollCreate(Libc.EfdCloexec);
         _wake = Libc.EventFd(0, Libc.EfdCloexec | Libc.EfdNonblock);
-        if (_epoll < 0 || _wake < 0)
-            throw new IOException("epoll_create1 or eventfd failed", Libc.Errno);
-        _events = (byte*)NativeMemory.Alloc((nuint)(EventsMax * EpollEvent.Bytes));
-        Control(Add_, _wake, In | EdgeTriggered, SlotTable.WakeTag);
+        if (_wake < 0)
+            throw EpollSet.Refusal("eventfd", Libc.Errno);
+        _set.Add(_wake, In, SlotTable.WakeTag);
     }
 
     public override int Attached => _connections.Count + _watches.Count;
@@ -58,8 +53,7 @@ internal sealed unsafe class EpollPoller : Poller
         watch.Slot = _watches.Add(watch);
         try
         {
-            Control(Add_, watch.Fd, (watch.Writable ? Out : In) | EdgeTriggered,
-                _watches.Tag(watch.Slot) | SlotTable.WatchKind);
+            _set.Add(watch.Fd, watch.Writable ? Out : In, _watches.Tag(watch.Slot) | SlotTable.WatchKind);
         }
         catch
         {
@@ -70,7 +64,7 @@ internal sealed unsafe class EpollPoller : Poller
 
     public override void Remove(Watch watch)
     {
-        _ = Libc.EpollControl(_epoll, Delete, watch.Fd, null);
+        _set.Remove(watch.Fd);
         _watches.Free(watch.Slot);
         watch.OnRemoved();
     }
@@ -81,7 +75,7 @@ internal sealed unsafe class EpollPoller : Poller
         connection.IoState = Writable;
         try
         {
-            Control(Add_, connection.Fd, In | Out | PeerHangup | EdgeTriggered, _connections.Tag(connection.Slot));
+            _set.Add(connection.Fd, In | Out | PeerHangup, _connections.Tag(connection.Slot));
         }
         catch
         {
@@ -130,7 +124,7 @@ internal sealed unsafe class EpollPoller : Poller
 
     public override void Detach(LoopConnection connection)
     {
-        _ = Libc.EpollControl(_epoll, Delete, connection.Fd, null);
+        _set.Remove(connection.Fd);
         _connections.Free(connection.Slot);
         connection.IoState = Finished;
         connection.OnDetached();
@@ -138,9 +132,8 @@ internal sealed unsafe class EpollPoller : Poller
 
     public override void Dispose()
     {
-        _ = Libc.Close(_epoll);
+        _set.Dispose();
         _ = Libc.Close(_wake);
-        NativeMemory.Free(_events);
     }
 
     private static nint SendParts(int fd, IoVector* parts, int count)
@@ -166,10 +159,9 @@ internal sealed unsafe class EpollPoller : Poller
     private void Look(bool mayBlock)
     {
         _turnsWithoutLook = 0;
-        // EINTR is a look without news.
-        var count = Libc.EpollWait(_epoll, _events, EventsMax, mayBlock ? -1 : 0);
+        var count = _set.Wait(mayBlock);
         for (var i = 0; i < count; i++)
-            Deliver(EpollEvent.Read(_events + i * EpollEvent.Bytes));
+            Deliver(_set[i]);
     }
 
     private void Deliver(EpollEvent news)
@@ -251,13 +243,5 @@ internal sealed unsafe class EpollPoller : Poller
         }
 
         return 0;
-    }
-
-    private void Control(int operation, int fd, uint events, ulong tag)
-    {
-        var wanted = stackalloc byte[EpollEvent.BytesMax];
-        new EpollEvent(events, tag).Write(wanted);
-        if (Libc.EpollControl(_epoll, operation, fd, wanted) != 0)
-            throw new IOException("epoll_ctl failed", Libc.Errno);
     }
 }

@@ -33,7 +33,7 @@ internal sealed class EventLoop
     /// <summary>Starts the thread, and returns when its poller is ready.</summary>
     /// <param name="name">Of the thread, as a debugger and <c>ps -L</c> show it.</param>
     /// <param name="makePoller">Runs on the new thread: a ring belongs to the thread that made it.</param>
-    /// <exception cref="IOException">The poller could not be made.</exception>
+    /// <exception cref="MortiseException">The poller could not be made.</exception>
     public EventLoop(string name, Func<Poller> makePoller)
     {
         Context = new LoopContext(this);

@@ -37,8 +37,7 @@ internal sealed class FlushWaits
     {
         var gone = new TaskCompletionSource();
         _others.Add((position, gone));
-        await gone.Task.WaitOrLeaveAsync(Timeout.InfiniteTimeSpan, TimeProvider.System, cancellationToken)
-            .ConfigureAwait(false);
+        await gone.Task.WaitOrLeaveAsync(cancellationToken).ConfigureAwait(false);
         return default;
     }
 

@@ -250,9 +250,9 @@ internal sealed class LoopConnection : Connection
             if (_writer.Pending > 0)
                 Loop.ToSend(this);
         }
-        catch (IOException e)
+        catch (MortiseException e)
         {
-            Fail("attach", e.HResult);
+            Fail("attach", e.Errno);
         }
     }
 

@@ -305,8 +305,7 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
             else
                 writer.Waits.Join(writer._sent + writer.Pending, gone);
         }, Tuple.Create(this, gone));
-        await gone.Task.WaitOrLeaveAsync(Timeout.InfiniteTimeSpan, TimeProvider.System, cancellationToken)
-            .ConfigureAwait(false);
+        await gone.Task.WaitOrLeaveAsync(cancellationToken).ConfigureAwait(false);
         return default;
     }
 

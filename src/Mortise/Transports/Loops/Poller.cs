@@ -26,14 +26,14 @@ internal abstract class Poller : IDisposable
     public abstract void Wake();
 
     /// <summary>Watches a descriptor until <see cref="Remove"/>: it is told each time readiness may be new.</summary>
-    /// <exception cref="IOException">The kernel refused, e.g. ENOMEM or ENOSPC.</exception>
+    /// <exception cref="MortiseException">The kernel refused, e.g. ENOMEM or ENOSPC.</exception>
     public abstract void Add(Watch watch);
 
     /// <summary>Ends a watch; <see cref="Watch.OnRemoved"/> follows when the kernel has let go of it.</summary>
     public abstract void Remove(Watch watch);
 
     /// <summary>Takes a connection in and starts to receive for it.</summary>
-    /// <exception cref="IOException">The kernel refused, e.g. ENOMEM or ENOSPC.</exception>
+    /// <exception cref="MortiseException">The kernel refused, e.g. ENOMEM or ENOSPC.</exception>
     public abstract void Attach(LoopConnection connection);
 
     /// <summary>

@@ -3,6 +3,11 @@ namespace Mortise.Transports.Pipes;
 /// <summary>Waits that may be given up while the work goes on: its failure then belongs to nobody.</summary>
 internal static class Unwaited
 {
+    /// <summary>Waits until the end or the cancellation.</summary>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    public static Task WaitOrLeaveAsync(this Task task, CancellationToken cancellationToken) =>
+        task.WaitOrLeaveAsync(Timeout.InfiniteTimeSpan, TimeProvider.System, cancellationToken);
+
     /// <summary>
     /// Waits so long and no longer. A continuation that watches over the abandoned task is attached only then: a task
     /// with two continuations moves one of them to the thread pool, and a replay would no longer be one.

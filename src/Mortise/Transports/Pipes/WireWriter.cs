@@ -46,11 +46,7 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
             return Lend(sizeHint).FreeMemory;
     }
 
-    public override Span<byte> GetSpan(int sizeHint = 0)
-    {
-        lock (Gate)
-            return Lend(sizeHint).FreeSpan;
-    }
+    public override Span<byte> GetSpan(int sizeHint = 0) => GetMemory(sizeHint).Span;
 
     public override void Advance(int bytes)
     {
@@ -118,23 +114,21 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
         return borrow ? SendBorrowed(source) : FlushAsync(cancellationToken);
     }
 
-    /// <summary>A turn that nobody waits for; one is enough for all that was appended before it ends.</summary>
+    /// <summary>A turn that nobody waits for.</summary>
     public void FlushSoon()
     {
         lock (Gate)
         {
-            if (_fault is not null || _queued == 0)
-                return;
             if (_sending)
                 _nextTurn ??= new Turn(wire.Continuations);
-            else
+            else if (_queued > 0 && _fault is null)
                 StartTurn(TakeBatch(), new Turn(wire.Continuations));
         }
     }
 
+    /// <summary>Nothing: flushes wait for the kernel alone and are cancelled by their own token.</summary>
     public override void CancelPendingFlush()
     {
-        // Flushes wait for the kernel alone and are cancelled by their own token; there is nothing to cancel here.
     }
 
     /// <summary>Ends sending in order, and waits until what was written has gone out, with the FIN behind it.</summary>
@@ -399,8 +393,7 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
     /// <summary>A wait can be cancelled, the sending cannot; its failure then belongs to nobody.</summary>
     private static async ValueTask<FlushResult> WaitAsync(Task sending, CancellationToken cancellationToken)
     {
-        await sending.WaitOrLeaveAsync(Timeout.InfiniteTimeSpan, TimeProvider.System, cancellationToken)
-            .ConfigureAwait(false);
+        await sending.WaitOrLeaveAsync(cancellationToken).ConfigureAwait(false);
         return default;
     }
 }

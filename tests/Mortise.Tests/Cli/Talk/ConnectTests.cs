@@ -104,7 +104,7 @@ public sealed class ConnectTests
 
         Assert.Equal(5, await client.ExitAsync());
         Assert.True(clock.Elapsed > TimeSpan.FromSeconds(1.8));
-        Assert.Contains("timed out (ETIMEDOUT 110) after 1.8 s", client.Error);
+        Assert.Matches(@"timed out \(ETIMEDOUT 110\) after (1\.[89]|2\.\d) s", client.Error);
         var told = await client.ErrorAsync(@"the kernel: (\d+) SYNs? sent in 1\.8 s");
         Assert.Equal(repeated + 1, int.Parse(told.Groups[1].Value, CultureInfo.InvariantCulture));
         Row.Observed("H04", "full accept queue, --timeout 1800ms: exit 5, " + client.ErrorLines[0]);
