@@ -17,7 +17,8 @@ public sealed class WhereItFailedTests
         // A pipe or a buffer used by two owners, a catalogue that does not parse: our own mistakes, no peer's.
         // Or a blocking call on an event loop, which its message explains.
         "InvalidOperationException by BlockPool", "InvalidOperationException by CatalogueReader",
-        "InvalidOperationException by Connection", "InvalidOperationException by LoopConnector",
+        "InvalidOperationException by Connection", "InvalidOperationException by DatagramBatch",
+        "InvalidOperationException by LoopConnector",
         "InvalidOperationException by LoopReader", "InvalidOperationException by LoopWait",
         "InvalidOperationException by ManagedTransport", "InvalidOperationException by Readiness",
         "InvalidOperationException by WireReader", "NotSupportedException by LoopContext",

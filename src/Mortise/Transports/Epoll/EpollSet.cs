@@ -4,7 +4,7 @@ using Mortise.Transports.Kernel;
 
 namespace Mortise.Transports.Epoll;
 
-/// <summary>The kernel's set of descriptors and the events of the last look (<c>epoll(7)</c>, edge-triggered).</summary>
+/// <summary>The kernel's set of descriptors and the events of the last look (<c>epoll(7)</c>, by edges).</summary>
 internal sealed unsafe class EpollSet : IDisposable
 {
     private const int EventsMax = 512;

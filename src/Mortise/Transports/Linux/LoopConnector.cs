@@ -114,9 +114,9 @@ internal static class LoopConnector
                 loop.Poller.Add(this);
                 _isWatched = true;
             }
-            catch (IOException e)
+            catch (MortiseException e)
             {
-                _over.SetResult(e is MortiseException known ? known.Errno : e.HResult);
+                _over.SetResult(e.Errno);
             }
         }
 

@@ -56,7 +56,7 @@ internal sealed class LoopGroup
     /// Always over epoll: a request that waits in io_uring holds the listening socket open, for some milliseconds even
     /// when the process has been killed; clients that come in that time would be accepted by nobody.
     /// </remarks>
-    /// <exception cref="IOException">The kernel refused a loop.</exception>
+    /// <exception cref="MortiseException">The kernel refused a loop.</exception>
     public EventLoop Acceptor
     {
         get
@@ -68,7 +68,7 @@ internal sealed class LoopGroup
         }
     }
 
-    /// <exception cref="IOException">The kernel refused a loop.</exception>
+    /// <exception cref="MortiseException">The kernel refused a loop.</exception>
     public void StartAll()
     {
         lock (_gate)
@@ -79,7 +79,7 @@ internal sealed class LoopGroup
     /// <summary>
     /// A home for a connection that is opened in this process: the caller's own loop, else the one with least to do.
     /// </summary>
-    /// <exception cref="IOException">The kernel refused a loop.</exception>
+    /// <exception cref="MortiseException">The kernel refused a loop.</exception>
     public EventLoop HomeFor(EventLoop? caller)
     {
         lock (_gate)

@@ -22,7 +22,7 @@ internal sealed class LoopListener : Listener
     private readonly ListeningWatch[] _watches;
     private readonly CountdownEvent _open;
     private TaskCompletionSource _news = new();
-    private IOException? _fault;
+    private MortiseException? _fault;
     private Endpoint? _lastLocal;
     private int _next;
     private int _row;
@@ -192,7 +192,7 @@ internal sealed class LoopListener : Listener
                 owner._group.Acceptor.Poller.Add(this);
                 _isWatched = true;
             }
-            catch (IOException e)
+            catch (MortiseException e)
             {
                 owner._fault = e; // accepting fails with it
                 owner.SayNews();

@@ -6,7 +6,7 @@ using Mortise.Transports.Pipes;
 namespace Mortise.Transports.Loops;
 
 /// <summary>
-/// One thread, one <see cref="Poller"/>, and the connections that live on them. A turn waits for the kernel's news, runs
+/// One thread, one <see cref="Poller"/>, and the connections that live there. A turn waits for the kernel's news, runs
 /// the code that they wake, runs what other threads posted, and hands all bytes written meanwhile to the kernel
 /// together. Nothing of a connection is locked, because nothing of it is touched elsewhere.
 /// </summary>
@@ -197,7 +197,7 @@ internal sealed class EventLoop
         Running = null;
     }
 
-    /// <summary>Only what was there at the start: work that posts itself again must not keep the kernel waiting.</summary>
+    /// <summary>Only what was there at the start: work that posts itself again must not keep the kernel.</summary>
     private void RunPosts()
     {
         if (_posts.IsEmpty)

@@ -7,7 +7,7 @@ using Mortise.Transports.Pipes;
 namespace Mortise.Transports.Loops;
 
 /// <summary>
-/// The sending pipe of a <see cref="LoopConnection"/>. What is written in a turn of the loop leaves together at its end;
+/// The sending pipe of a <see cref="LoopConnection"/>. What is written in a turn of the loop leaves when it ends;
 /// a flush waits only while more than <see cref="HighWaterBytes"/> are on their way, or for a large write that the
 /// kernel takes straight from the caller's memory.
 /// </summary>

@@ -73,7 +73,7 @@ internal abstract class Watch(int fd, bool writable = false)
 
     public int Fd { get; } = fd;
 
-    /// <summary>Wait for room to write (POLLOUT) instead of something to read (POLLIN); errors are always told.</summary>
+    /// <summary>Wait for room to write (POLLOUT), not for something to read (POLLIN); errors are always told.</summary>
     public bool Writable { get; } = writable;
 
     /// <summary>Readiness may be new since the last call: try until EAGAIN.</summary>
