@@ -11,10 +11,9 @@ namespace Mortise.Server;
 internal sealed class ConnectionWatch : IDisposable
 {
     private readonly Patience _patience;
-    private readonly StrongBox<long> _ticks = new();
     private readonly ITimer _timer;
     private readonly Lock _gate = new();
-    private volatile TimerWheel[] _wheels = [new(home: null, now: 0)];
+    private volatile TimerWheel[] _wheels = [new(home: null)];
     private int _ticking;
 
     public ConnectionWatch(ServerOptions options)
@@ -38,8 +37,8 @@ internal sealed class ConnectionWatch : IDisposable
 
     public void Add(Connection connection)
     {
-        connection.NoteTicks(_ticks);
         var wheel = WheelOf(connection);
+        connection.NoteTicks(wheel.Ticks);
         var watched = new WatchedConnection(connection, _patience, wheel);
         connection.Record = watched;
         wheel.Add(watched, Patience.Due(connection.ReceivedTick, _patience.Shortest));
@@ -59,19 +58,14 @@ internal sealed class ConnectionWatch : IDisposable
 
     public void Dispose() => _timer.Dispose();
 
-    /// <summary>
-    /// Time that passed without a tick, because the processor was busy, does not count: what came in the meantime is
-    /// noted at the tick before, and would be over early.
-    /// </summary>
     private void Tick()
     {
         if (Interlocked.Exchange(ref _ticking, 1) == 1)
             return;
         try
         {
-            _ticks.Value++;
             foreach (var wheel in _wheels)
-                wheel.AdvanceAtHome(_ticks);
+                wheel.Tick();
         }
         finally
         {
@@ -89,7 +83,7 @@ internal sealed class ConnectionWatch : IDisposable
             if (_wheels.FirstOrDefault(w => w.Home == connection.Home) is { } other)
                 return other;
             // The connection that comes first opens the way to its home for good; what that keeps is one per loop.
-            var wheel = new TimerWheel(connection.Home, _ticks.Value, connection.Post);
+            var wheel = new TimerWheel(connection.Home, connection.Post);
             _wheels = [.. _wheels, wheel];
             return wheel;
         }

@@ -30,14 +30,14 @@ internal abstract class WheelEntry
 /// slot for their round. Adding, removing and moving take the same time for one entry and for 100,000. Safe from any
 /// thread; the lock is uncontended where a wheel has a home.
 /// </summary>
-internal sealed class TimerWheel(object? home, long now, Action<SendOrPostCallback, object?>? post = null)
+internal sealed class TimerWheel(object? home, Action<SendOrPostCallback, object?>? post = null)
 {
     private const int Slots = 512;
 
     private readonly WheelEntry?[] _slots = new WheelEntry?[Slots];
     private readonly Lock _gate = new();
     private readonly List<WheelEntry> _acting = [];
-    private long _now = now;
+    private long _now;
     private int _count;
     private int _underway;
 
@@ -74,13 +74,19 @@ internal sealed class TimerWheel(object? home, long now, Action<SendOrPostCallba
         }
     }
 
-    /// <summary>Advances on the home's thread: soon, or here where there is no home.</summary>
-    public void AdvanceAtHome(StrongBox<long> ticks)
+    /// <summary>
+    /// Ticks that this wheel has had. Its entries note them; they are counted, not computed from a clock: while a home is
+    /// blocked nobody receives what its peers send, so that time is nobody's fault and must not count.
+    /// </summary>
+    public StrongBox<long> Ticks { get; } = new();
+
+    /// <summary>The next tick: on the home's thread, soon; or here where there is no home.</summary>
+    public void Tick()
     {
         if (post is null)
-            Advance(ticks.Value);
-        else if (Interlocked.Exchange(ref _underway, 1) == 0)   // a home that is busy makes up for it once
-            post(static s => ((Underway)s!).Arrive(), new Underway(this, ticks));
+            Advance(++Ticks.Value);
+        else if (Interlocked.Exchange(ref _underway, 1) == 0)
+            post(static w => ((TimerWheel)w!).Arrive(), this);
     }
 
     /// <summary>
@@ -141,12 +147,9 @@ internal sealed class TimerWheel(object? home, long now, Action<SendOrPostCallba
         first = entry;
     }
 
-    private sealed record Underway(TimerWheel Wheel, StrongBox<long> Ticks)
+    private void Arrive()
     {
-        public void Arrive()
-        {
-            Volatile.Write(ref Wheel._underway, 0);
-            Wheel.Advance(Ticks.Value);
-        }
+        Volatile.Write(ref _underway, 0);
+        Advance(++Ticks.Value);
     }
 }

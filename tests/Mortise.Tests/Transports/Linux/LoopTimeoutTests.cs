@@ -19,20 +19,20 @@ public sealed class LoopTimeoutTests
         await using var server = Start(engine, c => c.Input.CopyToAsync(c.Output));
         var clients = await ConnectAsync(server, 8);
         Assert.Equal(2, server.Connections.Select(c => c.Home).Distinct().Count());
-        Advance(39);
+        await AdvanceAsync(server, 39);
         foreach (var busy in clients[..4])
         {
             await busy.SendAsync(new byte[1]);
             await busy.ReceiveExactlyAsync(new byte[1], Limits.Soon);
         }
 
-        Advance(3);
+        await AdvanceAsync(server, 3);
         foreach (var idle in clients[4..])
             Assert.Equal(0, await idle.ReceiveAsync(new byte[1], Limits.Soon));
         await Task.WhenAll(clients[4..].Select(c => c.DisposeAsync().AsTask())).InTime();
         await Limits.UntilAsync(() => server.Statistics.Closed(CloseReason.Idle) == 4, "not closed as idle");
         Assert.Equal(4, server.Connections.Count);
-        Advance(42);
+        await AdvanceAsync(server, 42);
         foreach (var busy in clients[..4])
             Assert.Equal(0, await busy.ReceiveAsync(new byte[1], Limits.Soon));
     }
@@ -46,33 +46,41 @@ public sealed class LoopTimeoutTests
         // The kernels' buffers fill in real time; the clock stands still until they are full.
         for (var sent = -1L; server.Connections is [var c] && sent != c.BytesSent; await Task.Delay(200))
             sent = c.BytesSent;
-        Advance(29);
+        await AdvanceAsync(server, 29);
         await Limits.UntilAsync(() => server.Statistics.Current == 1, "cut off early");
-        Advance(10);
+        await AdvanceAsync(server, 10);
         await Limits.UntilAsync(() => server.Statistics.Closed(CloseReason.WriteStalled) == 1, "not write_stalled");
         client.Abort();
     }
 
     [Theory, MemberData(nameof(Engines.WithLoops), MemberType = typeof(Engines))]
-    public async Task A_loop_that_is_busy_makes_up_for_its_ticks(EngineKind engine)
+    public async Task Nobody_is_let_go_for_the_time_that_a_loop_was_blocked(EngineKind engine)
     {
         using var release = new ManualResetEventSlim();
         var blocked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         await using var server = Start(engine, async c =>
         {
-            if (await c.ReceiveAsync(new byte[1]) == 1)
+            var buffer = new byte[1];
+            while (await c.ReceiveAsync(buffer) == 1)
             {
-                blocked.SetResult();
-                release.Wait(TimeSpan.FromSeconds(10));
+                if (buffer[0] == (byte)'!' && blocked.TrySetResult())
+                    release.Wait(TimeSpan.FromSeconds(10));
+                await c.SendAsync(buffer);
             }
-
-            await c.ReceiveAsync(new byte[1]);
         });
         var clients = await ConnectAsync(server, 4);
-        await clients[0].SendAsync(new byte[1]);
+        await clients[0].SendAsync("!"u8.ToArray());
         await blocked.Task.InTime();
-        Advance(600);
+        for (var i = 0; i < 600; i++)
+            _time.Advance(TimeSpan.FromSeconds(0.05));   // 30 s for those on the other loop, none for these
+        foreach (var client in clients)
+            await client.SendAsync("x"u8.ToArray());
         release.Set();
+        foreach (var client in clients)
+            await client.ReceiveExactlyAsync(new byte[1], Limits.Soon);
+        await AdvanceAsync(server, 39);
+        Assert.Equal(4, server.Connections.Count);
+        await AdvanceAsync(server, 3);
         await Limits.UntilAsync(() => server.Statistics.Closed(CloseReason.Idle) == 4, "idle ones are left");
         Assert.All(clients, c => c.Abort());
     }
@@ -114,9 +122,19 @@ public sealed class LoopTimeoutTests
         return clients;
     }
 
-    private void Advance(int seconds)
+    /// <summary>Second by second, and each has come to every loop before the next begins.</summary>
+    private async Task AdvanceAsync(SocketServer server, int seconds)
     {
+        var homes = server.Connections.DistinctBy(c => c.Home).ToArray();
         for (var i = 0; i < seconds; i++)
+        {
             _time.Advance(TimeSpan.FromSeconds(1));
+            await Task.WhenAll(homes.Select(home =>
+            {
+                var arrived = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+                home.Post(static a => ((TaskCompletionSource)a!).SetResult(), arrived);
+                return arrived.Task;
+            })).InTime();
+        }
     }
 }
