@@ -56,8 +56,8 @@ internal sealed class LoopNewcomer(LoopGroup group, int fd, Endpoint local, Endp
     {
         if (Interlocked.Exchange(ref _pickedUp, 1) == 1)
             return;
-        group.PickedUp(this);
         var connection = new LoopConnection(EventLoop.Current!, fd, local, remote, options) { RunsAtHome = _atHome };
+        group.PickedUp(this); // after: between the two it must not look as if nobody had come
         connection.Begin();
         if (_atHome)
             connection.Loop.Run(connection, _serve!);
