@@ -75,8 +75,8 @@ internal sealed class TimerWheel(object? home, Action<SendOrPostCallback, object
     }
 
     /// <summary>
-    /// Ticks that this wheel has had. Its entries note them; they are counted, not computed from a clock: while a home is
-    /// blocked nobody receives what its peers send, so that time is nobody's fault and must not count.
+    /// Ticks that this wheel has had. Its entries note them; they are counted, not computed from a clock: while a home
+    /// is blocked nobody receives what its peers send, so that time is nobody's fault and must not count.
     /// </summary>
     public StrongBox<long> Ticks { get; } = new();
 
