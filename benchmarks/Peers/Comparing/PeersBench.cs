@@ -12,7 +12,8 @@ internal sealed record PeersData(Machine Machine, int Cpu, int LoadCpu, double S
 internal static class PeersBench
 {
     /// <summary>The managed engine's loop and lines can be asked for, but are nobody's target.</summary>
-    private static readonly string[] OnRequest = ["mortise-managed-loop", "mortise-managed-lines"];
+    private static readonly string[] OnRequest = ["mortise-managed-loop", "mortise-managed-lines",
+        "mortise-managed-text", "mortise-epoll-text"];
 
     private static readonly string[] QuickServers =
         ["c-uring", "mortise-uring", "mortise-epoll-loop", "mortise-epoll-lines", "saea", "kestrel"];

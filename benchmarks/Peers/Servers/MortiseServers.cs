@@ -5,7 +5,7 @@ namespace Mortise.Peers.Servers;
 /// <summary>Ours, as its users would write it. MORTISE_ENGINE says which engine carries it.</summary>
 internal static class MortiseServers
 {
-    /// <param name="kind"><c>mortise-ENGINE</c>, and perhaps <c>-loop</c>, <c>-lines</c>, <c>-bare</c>,
+    /// <param name="kind"><c>mortise-ENGINE</c>, and perhaps <c>-loop</c>, <c>-lines</c>, <c>-text</c>, <c>-bare</c>,
     /// <c>-churn</c>.</param>
     /// <param name="port">On 127.0.0.1.</param>
     /// <param name="configure">Limits that the bench sets.</param>
@@ -15,7 +15,9 @@ internal static class MortiseServers
         return kind[(kind.LastIndexOf('-') + 1)..] switch
         {
             "loop" => SocketServer.RunAsync(endpoint, LoopAsync, configure),
-            "lines" => SocketServer.RunAsync(endpoint, Codec.Lines(), (s, line) => s.SendAsync(line), configure),
+            "lines" => SocketServer.RunAsync(endpoint, Codec.Frames(Framing.Parse("line")),
+                (s, line) => s.SendAsync(line), configure),
+            "text" => SocketServer.RunAsync(endpoint, Codec.Lines(), (s, line) => s.SendAsync(line), configure),
             "bare" => AcceptByHandAsync(endpoint),
             "churn" => SocketServer.RunAsync(endpoint, ChurnServer.HandleAsync, configure),
             _ => SocketServer.RunAsync(endpoint, c => c.Input.CopyToAsync(c.Output, c.Closed), configure),

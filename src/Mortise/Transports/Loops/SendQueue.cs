@@ -29,7 +29,8 @@ internal sealed class SendQueue
     public Block Lend(int sizeHint)
     {
         var tail = _tail is not null && _tail.Free >= Math.Max(sizeHint, 1)
-            ? _tail : Append(BlockPool.Shared.Rent(Math.Max(sizeHint, BlockPool.SmallBytes)));
+            ? _tail : Append(BlockPool.Shared.Rent(Math.Max(sizeHint,
+                _tail is null ? BlockPool.SmallBytes : BlockPool.MediumBytes)));
         tail.Lent = true;
         return tail;
     }
