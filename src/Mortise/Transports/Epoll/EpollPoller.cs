@@ -26,10 +26,18 @@ internal sealed unsafe class EpollPoller : Poller
 
     public EpollPoller()
     {
-        _wake = Libc.EventFd(0, Libc.EfdCloexec | Libc.EfdNonblock);
-        if (_wake < 0)
-            throw EpollSet.Refusal("eventfd", Libc.Errno);
-        _set.Add(_wake, In, SlotTable.WakeTag);
+        try
+        {
+            _wake = Libc.EventFd(0, Libc.EfdCloexec | Libc.EfdNonblock);
+            if (_wake < 0)
+                throw EpollSet.Refusal("eventfd", Libc.Errno);
+            _set.Add(_wake, In, SlotTable.WakeTag);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
     public override int Attached => _connections.Count + _watches.Count;

@@ -7,7 +7,7 @@ internal static unsafe partial class Libc
     public const int AtWorkingDirectory = -100, AtSymlinkNoFollow = 0x100;                  // openat(2), statx(2)
     public const uint StatxIno = 0x100;                                                     // statx(2)
     public const int ShutBoth = 2;                                                          // shutdown(2)
-    public const nuint FionBio = 0x5421;                                                    // ioctl(2): O_NONBLOCK
+    public const nuint FionBio = 0x5421, FionRead = 0x541B;                                 // ioctl(2)
 
     [DllImport("libc", EntryPoint = "statx", ExactSpelling = true)]
     public static extern int Statx(int directory, byte* path, int flags, uint mask, FileStatus* status);

@@ -33,6 +33,7 @@ internal sealed class LoopListener : Listener
         _group = group;
         _options = options;
         group.StartAll();
+        var acceptor = group.Acceptor; // refused before anything is bound, or not at all
         var sockets = Open(endpoint, options, group.Loops);
         Endpoint = sockets[0].Endpoint;
         Backlog = sockets[0].Backlog;
@@ -40,7 +41,7 @@ internal sealed class LoopListener : Listener
         _open = new CountdownEvent(sockets.Count);
         _watches = [.. sockets.Select(s => new ListeningWatch(this, s))];
         foreach (var watch in _watches)
-            group.Acceptor.Post(static w => ((ListeningWatch)w!).Begin(), watch);
+            acceptor.Post(static w => ((ListeningWatch)w!).Begin(), watch);
     }
 
     public override Endpoint Endpoint { get; }

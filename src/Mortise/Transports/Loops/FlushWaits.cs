@@ -12,6 +12,7 @@ internal sealed class FlushWaits
     private readonly List<(long Position, TaskCompletionSource Gone)> _others = [];
     private long _position;
     private Exception? _fault;
+    private bool _ownIsTaken;
 
     /// <summary>The wait of the connection's own handler.</summary>
     public LoopWait Own;
@@ -19,10 +20,12 @@ internal sealed class FlushWaits
     public bool TryBeginOwn(long position, bool cannotBeCancelled, out short token)
     {
         token = 0;
-        if (Own.IsWaiting || !cannotBeCancelled)
+        // Until its result was fetched it is somebody's, also when it is over.
+        if (Volatile.Read(ref _ownIsTaken) || !cannotBeCancelled)
             return false;
+        _ownIsTaken = true;
         _position = position;
-        token = Own.Begin(foreign: false);
+        token = Own.Begin();
         Own.IsWaiting = true;
         return true;
     }
@@ -30,6 +33,7 @@ internal sealed class FlushWaits
     public FlushResult Result(short token)
     {
         Own.End(token);
+        Volatile.Write(ref _ownIsTaken, false);
         return _fault is null ? default : throw _fault;
     }
 

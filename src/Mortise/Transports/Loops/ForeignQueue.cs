@@ -11,6 +11,7 @@ internal sealed class ForeignQueue
     private Block? _head;
     private Block? _tail;
     private long _bytes;
+    private bool _dropped;
 
     /// <summary>Held while a message is written in pieces, so that it stays in one piece.</summary>
     public Lock Gate { get; } = new();
@@ -26,6 +27,8 @@ internal sealed class ForeignQueue
     {
         lock (Gate)
         {
+            if (_dropped)
+                return Nowhere(sizeHint);
             var block = _tail;
             if (block is null || block.Free < Math.Max(sizeHint, 1))
             {
@@ -46,6 +49,8 @@ internal sealed class ForeignQueue
     {
         lock (Gate)
         {
+            if (_dropped)
+                return; // the flush says why
             ArgumentOutOfRangeException.ThrowIfNegative(bytes);
             ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, _tail?.Free ?? 0);
             if (_tail is null)
@@ -60,7 +65,7 @@ internal sealed class ForeignQueue
     {
         lock (Gate)
         {
-            while (source.Length > 0)
+            while (source.Length > 0 && !_dropped)
             {
                 var block = _tail is { Free: > 0 } ? _tail : Lend(Math.Min(source.Length, BlockPool.LargeBytes));
                 block.Lent = false;
@@ -92,9 +97,18 @@ internal sealed class ForeignQueue
     {
         lock (Gate)
         {
+            _dropped = true;
             BlockPool.Shared.ReturnChain(_head);
             _head = _tail = null;
             Volatile.Write(ref _bytes, 0);
         }
+    }
+
+    /// <summary>For who writes after the end: memory that nobody else ever sees.</summary>
+    private static Block Nowhere(int sizeHint)
+    {
+        var block = BlockPool.Shared.Rent(Math.Max(sizeHint, BlockPool.SmallBytes));
+        BlockPool.Shared.ForgetChain(block);
+        return block;
     }
 }

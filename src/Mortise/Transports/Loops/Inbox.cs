@@ -23,6 +23,7 @@ internal sealed class Inbox(LoopConnection connection)
     private int _bytes;
     private int _blocks;
     private int _errno;
+    private int _directBytesLeft;
     private Flow _flow;
     private bool _resumeWanted;
     private bool _inputEnded;
@@ -87,7 +88,7 @@ internal sealed class Inbox(LoopConnection connection)
     {
         if (_first is null)
         {
-            if (_flow == Flow.Direct && !PeerFinished)
+            if (_flow == Flow.Direct && !PeerFinished && !_discarding && !_nothingLeft)
                 ReceiveDirectly();
             else if (_errno != 0)
                 Failure ??= connection.Fail("recv", _errno);
@@ -130,15 +131,11 @@ internal sealed class Inbox(LoopConnection connection)
     /// <summary>The owner has left: what is here and what still comes is thrown away.</summary>
     public void Discard()
     {
-        _discarding = true;
         _nothingLeft = true; // for a read that still waits
         connection.Loop.Ready(connection);
-        Drop();
+        ThrowAway();
         Relay?.Abandon();
         Relay = null;
-        if (_flow is Flow.Paused or Flow.Direct && !PeerFinished)
-            Resume();
-        _resumeWanted = true;
     }
 
     /// <summary>Ends with the peer's FIN or a failure.</summary>
@@ -158,12 +155,12 @@ internal sealed class Inbox(LoopConnection connection)
 
     public void EndRelay() => Relay = null;
 
-    /// <summary>The connection is over.</summary>
+    /// <summary>The owner reads no more, or the connection is over.</summary>
     public void Close()
     {
-        Drop();
-        _discarding = true;
-        _peerEnd?.TrySetResult();
+        ThrowAway();
+        if (connection.IsDetaching)
+            _peerEnd?.TrySetResult();
         Relay?.Fail(Failure ?? connection.Ended("recv"));
     }
 
@@ -206,16 +203,26 @@ internal sealed class Inbox(LoopConnection connection)
     private void GoDirect()
     {
         _flow = Flow.Direct;
+        _directBytesLeft = connection.BytesWaiting();
         connection.Loop.Ready(connection);
     }
 
+    /// <summary>Only what was there when the input ended: a peer that goes on sending would never let the owner
+    /// go.</summary>
     private void ReceiveDirectly()
     {
+        if (_directBytesLeft <= 0)
+        {
+            _nothingLeft = true;
+            return;
+        }
+
         var block = BlockPool.Shared.Rent(BlockPool.MediumBytes);
         var received = connection.ReceiveNow(block.FreeSpan, out var errno);
         if (received > 0)
         {
             block.Fill(received);
+            _directBytesLeft -= received;
             connection.CountReceived(received);
             Add(block);
             return;
@@ -226,6 +233,16 @@ internal sealed class Inbox(LoopConnection connection)
             _nothingLeft = true;
         else
             Ended(received == 0 ? 0 : errno);
+    }
+
+    /// <summary>Also goes on receiving, or nobody would see the peer's end.</summary>
+    private void ThrowAway()
+    {
+        _discarding = true;
+        Drop();
+        if (_flow is Flow.Paused or Flow.Direct && !PeerFinished)
+            Resume();
+        _resumeWanted = true;
     }
 
     private void Drop()

@@ -239,6 +239,13 @@ internal sealed class LoopConnection : Connection
         }
     }
 
+    /// <summary>Received by the kernel and by nobody else yet.</summary>
+    public unsafe int BytesWaiting()
+    {
+        var bytes = 0;
+        return Libc.Control(_fd, Libc.FionRead, &bytes) == 0 ? bytes : 0;
+    }
+
     private void Attach()
     {
         if (_attached || IsDetaching)
@@ -322,7 +329,11 @@ internal sealed class LoopConnection : Connection
     private void Finish()
     {
         _writer.Free();
-        AnnounceEnd();
+        // Who registered from elsewhere may block: that code, too, stays off the loop.
+        if (RunsAtHome)
+            AnnounceEnd();
+        else
+            ThreadPool.UnsafeQueueUserWorkItem(static c => c.AnnounceEnd(), this, preferLocal: false);
     }
 
     private void ReleaseHere()

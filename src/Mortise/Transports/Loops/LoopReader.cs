@@ -23,6 +23,7 @@ internal sealed class LoopReader : PipeReader, IValueTaskSource<ReadResult>
     private const int HandedOut = 2;  // a result is in the owner's hands until AdvanceTo
     private const int Retired = 3;    // over; the blocks are gone
     private const int Leaving = 4;    // over; the call inside gives the blocks back when it leaves
+    private const int Giving = 5;     // as idle, but the loop hands over; an owner on another thread waits a moment
 
     private readonly LoopConnection _connection;
     private LoopWait _wait;
@@ -32,6 +33,8 @@ internal sealed class LoopReader : PipeReader, IValueTaskSource<ReadResult>
     private long _consumed;
     private int _state;
     private int _cancelRequested;
+    private int _giveMorePosted;
+    private CancellationToken _waitToken;
     private bool _hasUnexamined;
     private bool _endOfStream;
 
@@ -53,21 +56,21 @@ internal sealed class LoopReader : PipeReader, IValueTaskSource<ReadResult>
     {
         cancellationToken.ThrowIfCancellationRequested();
         return !cancellationToken.CanBeCanceled || cancellationToken == _connection.ClosedOrNone
-            ? ReadOrWait()
+            ? ReadOrWait(default)
             : ReadCancellableAsync(cancellationToken);
     }
 
     public override bool TryRead(out ReadResult result)
     {
         Enter();
-        if (!Loop.IsCurrent)
-            Loop.Post(static r => ((LoopReader)r!).GiveMore(), this);
-        else
+        if (Loop.IsCurrent)
             Take();
         if (!HasNews)
         {
             result = default;
             Leave();
+            if (!Loop.IsCurrent && Interlocked.Exchange(ref _giveMorePosted, 1) == 0)
+                Loop.Post(static r => ((LoopReader)r!).GiveMore(), this);
             return false;
         }
 
@@ -164,7 +167,7 @@ internal sealed class LoopReader : PipeReader, IValueTaskSource<ReadResult>
     void IValueTaskSource<ReadResult>.OnCompleted(Action<object?> continuation, object? state, short token,
         ValueTaskSourceOnCompletedFlags flags) => _wait.OnCompleted(_connection, continuation, state, flags);
 
-    private ValueTask<ReadResult> ReadOrWait()
+    private ValueTask<ReadResult> ReadOrWait(CancellationToken cancellationToken)
     {
         Enter();
         if (Loop.IsCurrent)
@@ -177,7 +180,8 @@ internal sealed class LoopReader : PipeReader, IValueTaskSource<ReadResult>
             throw failure;
         }
 
-        var token = _wait.Begin(foreign: !Loop.IsCurrent);
+        _waitToken = cancellationToken;
+        var token = _wait.Begin();
         if (Loop.IsCurrent)
             _wait.IsWaiting = true;
         else
@@ -193,7 +197,7 @@ internal sealed class LoopReader : PipeReader, IValueTaskSource<ReadResult>
         {
             try
             {
-                return await ReadOrWait().ConfigureAwait(false);
+                return await ReadOrWait(cancellationToken).ConfigureAwait(false);
             }
             catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
             {
@@ -202,12 +206,12 @@ internal sealed class LoopReader : PipeReader, IValueTaskSource<ReadResult>
         }
     }
 
-    /// <summary>A read of another thread arrives on the loop.</summary>
+    /// <summary>A read of another thread arrives on the loop. What ended it may have been quicker.</summary>
     private void WaitHere()
     {
         _wait.IsWaiting = true;
         Wake();
-        if (_wait.IsWaiting && Volatile.Read(ref _state) != Inside)
+        if (_wait.IsWaiting && (Volatile.Read(ref _state) != Inside || _waitToken.IsCancellationRequested))
             _wait.Complete(_connection);
     }
 
@@ -222,20 +226,24 @@ internal sealed class LoopReader : PipeReader, IValueTaskSource<ReadResult>
             _wait.Complete(_connection);
     }
 
-    /// <summary>The token of the waiting read was cancelled; nothing that arrives is lost by it.</summary>
+    /// <summary>
+    /// The token of a read was cancelled; nothing that arrives is lost by it. That read may be over by now, and the
+    /// next has a token of its own.
+    /// </summary>
     private void GiveUp()
     {
-        if (_wait.IsWaiting)
+        if (_wait.IsWaiting && _waitToken.IsCancellationRequested)
             _wait.Complete(_connection);
     }
 
     /// <summary>An owner on another thread looked in vain: the next look finds what is there now.</summary>
     private void GiveMore()
     {
-        if (!Move(Idle, Inside))
+        Volatile.Write(ref _giveMorePosted, 0);
+        if (Interlocked.CompareExchange(ref _state, Giving, Idle) != Idle)
             return;
         Take();
-        Leave();
+        Volatile.Write(ref _state, Idle);
     }
 
     private bool HasNews => _hasUnexamined || _endOfStream || Volatile.Read(ref _cancelRequested) == 1;
@@ -336,11 +344,14 @@ internal sealed class LoopReader : PipeReader, IValueTaskSource<ReadResult>
 
     private void Enter()
     {
-        if (Move(Idle, Inside) || Move(HandedOut, Inside))
-            return;
-        throw Volatile.Read(ref _state) == Inside
-            ? new InvalidOperationException("Two readers on one connection; a pipe has one reader at a time.")
-            : _connection.Ended("recv");
+        for (var moment = new SpinWait(); !Move(Idle, Inside) && !Move(HandedOut, Inside); moment.SpinOnce())
+        {
+            var state = Volatile.Read(ref _state);
+            if (state == Inside)
+                throw new InvalidOperationException("Two readers on one connection; a pipe has one reader at a time.");
+            if (state is Retired or Leaving)
+                throw _connection.Ended("recv");
+        }
     }
 
     private void Leave()

@@ -14,18 +14,15 @@ internal struct LoopWait
     private object? _state;
     private SynchronizationContext? _elsewhere;
     private short _version;
-    private bool _foreign;
 
     /// <summary>The loop has taken note of the wait; only its thread looks at this.</summary>
     public bool IsWaiting;
 
-    /// <param name="foreign">The owner is on another thread, where it may register while the loop completes.</param>
-    public short Begin(bool foreign)
+    public short Begin()
     {
         _continuation = null;
         _state = null;
         _elsewhere = null;
-        _foreign = foreign;
         return ++_version;
     }
 
@@ -50,10 +47,10 @@ internal struct LoopWait
             (continuation, state) = (RunInFlow, Tuple.Create(flow, continuation, state));
         _state = state;
         if ((flags & ValueTaskSourceOnCompletedFlags.UseSchedulingContext) != 0
-            && SynchronizationContext.Current is { } context && context != connection.Loop.Context
-            && context.GetType() != typeof(SynchronizationContext))
+            && SynchronizationContext.Current is { } context && context.GetType() != typeof(SynchronizationContext)
+            && (context != connection.Loop.Context || !connection.RunsAtHome))
             _elsewhere = context;
-        if (!_foreign && connection.Loop.IsCurrent && _continuation is null)
+        if (connection.Loop.IsCurrent && _continuation is null)
             _continuation = continuation;
         else if (Interlocked.CompareExchange(ref _continuation, continuation, null) is { } other)
             Schedule(connection, ReferenceEquals(other, Completed) ? continuation : throw Misused());
@@ -63,13 +60,12 @@ internal struct LoopWait
     public void Complete(LoopConnection connection)
     {
         IsWaiting = false;
-        Action<object?>? continuation;
-        if (_foreign)
-            continuation = Interlocked.Exchange(ref _continuation, Completed);
-        else
-            (continuation, _continuation) = (_continuation, Completed);
+        // As a rule somebody awaits it already. Who does not yet may do so at this moment, on whatever thread.
+        var continuation = Volatile.Read(ref _continuation)
+            ?? Interlocked.CompareExchange(ref _continuation, Completed, null);
         if (continuation is null)
             return;
+        Volatile.Write(ref _continuation, Completed);
         if (connection.RunsAtHome && _elsewhere is null)
             continuation(_state);
         else

@@ -35,8 +35,8 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
     /// <summary>The kernel works on a send; the memory gathered for it must stay.</summary>
     public bool InFlight { get; set; }
 
-    /// <summary>A relay that waits for room.</summary>
-    public Relay? Drained { get; set; }
+    /// <summary>Relays that wait for room; several may end here.</summary>
+    public Action? Drained { get; set; }
 
     /// <summary>Bytes that the loop has and the kernel has not taken.</summary>
     public long Pending => _queue.Bytes;
@@ -226,11 +226,8 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
         _queue.Taken(bytes);
         if (_waits?.IsDue(_sent) == true)
             Loop.Ready(connection);
-        if (Drained is { } relay && Pending <= LowWaterBytes)
-        {
-            Drained = null;
-            relay.OnDrained();
-        }
+        if (Drained is not null && Pending <= LowWaterBytes)
+            TellDrained();
 
         if (Pending > 0)
             Loop.ToSend(connection);
@@ -251,8 +248,7 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
         InFlight = false;
         _queue.Drop();
         _foreign?.Drop();
-        Drained?.OnDrained();
-        Drained = null;
+        TellDrained();
         _waits?.Fail(connection, EndedError);
     }
 
@@ -277,6 +273,13 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
         return _queue.Lend(sizeHint);
     }
 
+    private void TellDrained()
+    {
+        var drained = Drained;
+        Drained = null;
+        drained?.Invoke();
+    }
+
     private void Go()
     {
         TakeForeign();
@@ -292,7 +295,11 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
     private async ValueTask<FlushResult> FlushFromElsewhereAsync(CancellationToken cancellationToken)
     {
         if (_broken)
+        {
+            _foreign?.Drop(); // what was written as the end came, and nobody will take over
             throw EndedError;
+        }
+
         var gone = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         Loop.Post(static s =>
         {

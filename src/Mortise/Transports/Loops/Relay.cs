@@ -59,7 +59,7 @@ internal sealed class Relay(LoopConnection source, LoopWriter destination)
     }
 
     /// <summary>The destination has room again.</summary>
-    public void OnDrained()
+    private void OnDrained()
     {
         _blocked = false;
         source.Loop.Ready(source);
@@ -101,10 +101,10 @@ internal sealed class Relay(LoopConnection source, LoopWriter destination)
             _fault ??= destination.EndedError;
             source.Loop.Ready(source);
         }
-        else if (destination.Pending > LoopWriter.HighWaterBytes)
+        else if (!_blocked && destination.Pending > LoopWriter.HighWaterBytes)
         {
             _blocked = true;
-            destination.Drained = this;
+            destination.Drained += OnDrained;
         }
     }
 }
