@@ -25,8 +25,8 @@ internal sealed record Churned(string Engine, double Seconds, Dictionary<string,
 
     /// <summary>Whether every connection ended as it should, no byte was wrong and nothing is left.</summary>
     public bool IsClean => OfLoad("wrongBytes") + OfLoad("cutShort") + OfLoad("failed") == 0
-        && "CHRSTA".Sum(way => OfLoad($"{way}")) == OfLoad("connections") 
-            && Alive.All(name => After.ContainsKey(name) && Left(name) <= 0);
+        && "CHRSTA".Sum(way => OfLoad($"{way}")) == OfLoad("connections")
+        && Alive.All(name => After.ContainsKey(name) && Left(name) <= 0);
 }
 
 internal sealed record ChurnData(Machine Machine, int Seed, int Concurrent, List<Churned> Engines,

@@ -9,7 +9,7 @@ namespace Mortise.Transports.Loops;
 /// </summary>
 internal sealed class FlushWaits
 {
-    private readonly List<(long Position, TaskCompletionSource Gone)> _others = [];
+    private List<(long Position, TaskCompletionSource Gone)>? _others; // only while somebody waits
     private long _position;
     private Exception? _fault;
     private bool _ownIsTaken;
@@ -40,21 +40,25 @@ internal sealed class FlushWaits
     public async ValueTask<FlushResult> JoinAsync(long position, CancellationToken cancellationToken)
     {
         var gone = new TaskCompletionSource();
-        _others.Add((position, gone));
+        Join(position, gone);
         await gone.Task.WaitOrLeaveAsync(cancellationToken).ConfigureAwait(false);
         return default;
     }
 
-    public void Join(long position, TaskCompletionSource gone) => _others.Add((position, gone));
+    public void Join(long position, TaskCompletionSource gone) =>
+        (_others ??= []).Add((position, gone));
 
-    public bool IsDue(long sent) => Own.IsWaiting && _position <= sent || _others.Exists(o => o.Position <= sent);
+    public bool IsDue(long sent) => Own.IsWaiting && _position <= sent
+        || _others?.Exists(o => o.Position <= sent) == true;
 
     public void Complete(LoopConnection connection, long sent)
     {
-        if (_others.Count > 0)
+        if (_others is { } others)
         {
-            var due = _others.FindAll(o => o.Position <= sent);
-            _others.RemoveAll(o => o.Position <= sent);
+            var due = others.FindAll(o => o.Position <= sent);
+            others.RemoveAll(o => o.Position <= sent);
+            if (others.Count == 0)
+                _others = null;
             due.ForEach(o => o.Gone.TrySetResult());
         }
 
@@ -65,14 +69,15 @@ internal sealed class FlushWaits
     public void Fail(LoopConnection connection, Exception fault)
     {
         _fault = fault;
-        foreach (var (_, gone) in _others)
+        var others = _others ?? [];
+        _others = null;
+        foreach (var (_, gone) in others)
         {
             gone.TrySetException(fault);
             // Who gave up waiting does not look at it any more; it must not come back as an unobserved exception.
             _ = gone.Task.Exception;
         }
 
-        _others.Clear();
         if (Own.IsWaiting)
             Own.Complete(connection);
     }

@@ -4,7 +4,7 @@ namespace Mortise.Transports.Loops;
 
 /// <summary>
 /// What other threads have written to a connection, until its loop takes it over. Senders on other threads share a
-/// lock; the loop takes it only when something is here.
+/// lock (this object: one less for each connection); the loop takes it only when something is here.
 /// </summary>
 internal sealed class ForeignQueue
 {
@@ -13,19 +13,21 @@ internal sealed class ForeignQueue
     private long _bytes;
     private bool _dropped;
 
-    /// <summary>Held while a message is written in pieces, so that it stays in one piece.</summary>
-    public Lock Gate { get; } = new();
-
     public long Bytes => Volatile.Read(ref _bytes);
 
     /// <summary>A flush of this queue is on its way to the loop.</summary>
     public int FlushPosted;
 
+    /// <summary>Until <see cref="Exit"/> the caller's message stays in one piece.</summary>
+    public void Enter() => Monitor.Enter(this);
+
+    public void Exit() => Monitor.Exit(this);
+
     /// <summary>Memory that the caller, who holds the gate or is the only writer, fills until
     /// <see cref="Advance"/>.</summary>
     public Block Lend(int sizeHint)
     {
-        lock (Gate)
+        lock (this)
         {
             if (_dropped)
                 return Nowhere(sizeHint);
@@ -47,7 +49,7 @@ internal sealed class ForeignQueue
 
     public void Advance(int bytes)
     {
-        lock (Gate)
+        lock (this)
         {
             if (_dropped)
                 return; // the flush says why
@@ -63,7 +65,7 @@ internal sealed class ForeignQueue
 
     public void Write(ReadOnlySpan<byte> source)
     {
-        lock (Gate)
+        lock (this)
         {
             while (source.Length > 0 && !_dropped)
             {
@@ -81,7 +83,7 @@ internal sealed class ForeignQueue
     /// <summary>All blocks, linked; a block that somebody still writes to stays.</summary>
     public Block? TakeAll()
     {
-        lock (Gate)
+        lock (this)
         {
             if (_head is null || _bytes == 0 || _tail!.Lent)
                 return null;
@@ -95,7 +97,7 @@ internal sealed class ForeignQueue
     /// <summary>The connection is over; what is lent is never handed out again.</summary>
     public void Drop()
     {
-        lock (Gate)
+        lock (this)
         {
             _dropped = true;
             BlockPool.Shared.ReturnChain(_head);

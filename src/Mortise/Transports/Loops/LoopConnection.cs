@@ -268,6 +268,7 @@ internal sealed class LoopConnection : Connection
         await Loop.Enter();
         if (CloseReason is not null)
             return;
+        reason = Explained(reason);
         _reader.Inbox.EndInput();
         try
         {
@@ -292,7 +293,7 @@ internal sealed class LoopConnection : Connection
             // The peer or an abort ended it first; TryEnd below keeps that first reason.
         }
 
-        if (TryEnd(Explained(reason)))
+        if (TryEnd(reason))
             Release(reset: false);
     }
 

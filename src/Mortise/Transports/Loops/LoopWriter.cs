@@ -128,13 +128,13 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
         if (Loop.IsCurrent)
             TakeForeign();
         else
-            Foreign.Gate.Enter();
+            Foreign.Enter();
     }
 
     public void EndMessage()
     {
         if (!Loop.IsCurrent)
-            Foreign.Gate.Exit();
+            Foreign.Exit();
     }
 
     /// <summary>What was written leaves soon; nobody waits for it.</summary>
