@@ -18,10 +18,10 @@ internal sealed class HouseMap(House house, Func<string, int> linesOf)
     [
         ([House.Facades], "Sessions", []),
         (["Server"], "Framing", ["Client"]),
-        (["Transports"], "Transports/Pipes", ["Transports/Linux"]),
-        (["Transports/Memory", "Transports/Managed"], "Transports/Loops", ["Transports/Datagrams"]),
-        (["Transports/Sockets"], "Transports/Epoll", ["Transports/Uring"]),
-        ([], "Transports/Kernel", []),
+        (["Transports/Linux"], "Transports", ["Transports/Datagrams"]),
+        (["Transports/Managed"], "Transports/Loops", ["Transports/Memory"]),
+        (["Transports/Epoll"], "Transports/Uring", ["Transports/Pipes"]),
+        (["Transports/Sockets"], "Transports/Kernel", []),
     ];
 
     // Rooms that everybody stands on: drawn beside the house, each reached by one coloured line.
