@@ -12,10 +12,10 @@ internal sealed unsafe class EpollPoller : Poller
 {
     private const int PartsMax = 64, ReceiveBytes = BlockPool.MediumBytes;
     private const int BytesPerTurn = 64 * 1024, TurnsWithoutLookMax = 16;
-    private const uint In = 1, Out = 4, Error = 8, Hangup = 0x10, PeerHangup = 0x2000;   // epoll_ctl(2)
+    private const uint In = 1, Urgent = 2, Out = 4, Error = 8, Hangup = 0x10, PeerHangup = 0x2000;   // epoll_ctl(2)
 
     // IoState
-    private const uint Writable = 2, Paused = 4, ToReceive = 8, WaitsToSend = 16, Finished = 32, HungUp = 64;
+    private const uint Writable = 2, Paused = 4, ToReceive = 8, WaitsToSend = 16, Finished = 32, MoreBehind = 64;
 
     private readonly EpollSet _set = new();
     private readonly int _wake;
@@ -83,7 +83,7 @@ internal sealed unsafe class EpollPoller : Poller
         connection.IoState = Writable;
         try
         {
-            _set.Add(connection.Fd, In | Out | PeerHangup, _connections.Tag(connection.Slot));
+            _set.Add(connection.Fd, In | Out | PeerHangup | Urgent, _connections.Tag(connection.Slot));
         }
         catch
         {
@@ -184,8 +184,8 @@ internal sealed unsafe class EpollPoller : Poller
 
         if (_connections.Find(news.Tag) is not { } connection)
             return;
-        if ((news.Events & (PeerHangup | Hangup | Error)) != 0)
-            connection.IoState |= HungUp;
+        if ((news.Events & (PeerHangup | Hangup | Error | Urgent)) != 0)
+            connection.IoState |= MoreBehind;
         if ((news.Events & (In | PeerHangup | Hangup | Error)) != 0)
             Queue(connection);
         if ((news.Events & (Out | Error | Hangup)) == 0)
@@ -231,10 +231,11 @@ internal sealed unsafe class EpollPoller : Poller
         if (received > 0)
         {
             // A short count has emptied the socket, and what comes later is an event of its own; but the event of a
-            // FIN or an error that is behind these bytes may have come with theirs.
+            // FIN or an error that is behind these bytes may have come with theirs, and before an urgent byte the
+            // kernel stops (tcp(7)).
             block.Fill(received);
             connection.OnReceived(block);
-            if (received == room || (connection.IoState & HungUp) != 0)
+            if (received == room || (connection.IoState & MoreBehind) != 0)
                 Queue(connection);
             return received;
         }

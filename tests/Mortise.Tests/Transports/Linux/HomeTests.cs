@@ -21,12 +21,13 @@ public sealed class HomeTests
         {
             try
             {
-                var buffer = new byte[1];
-                var reading = c.ReceiveAsync(buffer, giveUp.Token);
+                var reading = c.Input.ReadAsync(giveUp.Token);
                 isReading.SetResult();
                 goOn.Wait(Limits.Soon);
-                await reading;
-                second.SetResult(await c.ReceiveAsync(buffer, Limits.Soon));
+                var result = await reading;
+                c.Input.AdvanceTo(result.Buffer.End);
+                result = await c.Input.ReadAsync(Limits.Soon);
+                second.SetResult((int)result.Buffer.Length);
             }
             catch (Exception e)
             {
@@ -66,28 +67,50 @@ public sealed class HomeTests
     }
 
     [Theory, MemberData(nameof(Engines.WithLoops), MemberType = typeof(Engines))]
-    public async Task A_handler_that_completes_its_input_does_not_cut_the_linger_short(EngineKind engine)
+    public async Task An_input_that_is_completed_meanwhile_does_not_cut_the_linger_short(EngineKind engine)
     {
+        var lingers = NewSource();
         var closed = NewSource();
         await using var server = SocketServer.Start("tcp://127.0.0.1:0", async c =>
         {
-            await c.SendAsync(new byte[1]);
+            var closing = c.CloseAsync(CloseReason.Local, Limits.Time, Limits.Time);
             await c.Input.CompleteAsync();
-        }, o =>
-        {
-            o.Transport.Engine = engine;
-            o.OnClosed = _ => closed.SetResult();
-            o.CloseLinger = TimeSpan.FromSeconds(20);
-        });
+            lingers.SetResult();
+            await closing;
+            closed.SetResult();
+        }, o => o.Transport.Engine = engine);
         await using (var client = await ConnectAsync(server))
         {
-            await client.ReceiveExactlyAsync(new byte[1], Limits.Soon);
+            await lingers.Task.InTime();
             Assert.Equal(0, await client.ReceiveAsync(new byte[1], Limits.Soon));
             await Task.Delay(Moment);
             Assert.False(closed.Task.IsCompleted);
         }
 
         await closed.Task.InTime();
+    }
+
+    [Theory, MemberData(nameof(Engines.WithLoops), MemberType = typeof(Engines))]
+    public async Task An_urgent_byte_does_not_hold_up_what_is_behind_it(EngineKind engine)
+    {
+        using var goOn = new ManualResetEventSlim();
+        var isThere = NewSource();
+        var stream = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var server = SocketServer.Start("tcp://127.0.0.1:0", async c =>
+        {
+            isThere.SetResult();
+            goOn.Wait(Limits.Soon);
+            var six = new byte[6];
+            await c.ReceiveExactlyAsync(six, c.Closed);
+            stream.SetResult(System.Text.Encoding.ASCII.GetString(six));
+        }, o => o.Transport.Engine = engine);
+        await using var client = await ConnectAsync(server);
+        await isThere.Task.InTime();
+        await client.SendAsync("abc"u8.ToArray());
+        client.SendUrgent((byte)'!');
+        await client.SendAsync("def"u8.ToArray());
+        goOn.Set();
+        Assert.Equal("abcdef", await stream.Task.InTime());
     }
 
     private static TaskCompletionSource NewSource() => new(TaskCreationOptions.RunContinuationsAsynchronously);
