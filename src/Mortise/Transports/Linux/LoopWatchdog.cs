@@ -5,7 +5,7 @@ namespace Mortise.Transports.Linux;
 
 /// <summary>
 /// Looks at the loops of this process every 50 ms, and tells the owner of the connection whose code has not come back
-/// for 150 ms. The loops do nothing for it but count their turns.
+/// for 150 ms. The loops do nothing for it but count their turns; while all of them sleep it sleeps, too.
 /// </summary>
 internal static class LoopWatchdog
 {
@@ -37,8 +37,17 @@ internal static class LoopWatchdog
             var now = Stopwatch.GetTimestamp();
             foreach (var watched in Loops)
                 watched.LookAt(now);
+            if (Loops.Exists(w => w.Loop.IsBusy))
+                return;
+            s_timer!.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+            EventLoop.CallWhenOneStirs(GoOn);
+            // One that woke just before has not called.
+            if (Loops.Exists(w => w.Loop.IsBusy))
+                GoOn();
         }
     }
+
+    private static void GoOn() => s_timer!.Change(Look, Look);
 
     private sealed class Watched(EventLoop loop)
     {

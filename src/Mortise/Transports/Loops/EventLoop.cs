@@ -18,6 +18,8 @@ internal sealed class EventLoop
     [ThreadStatic]
     private static EventLoop? t_current;
 
+    private static Action? s_onStir;
+
     private readonly ConcurrentQueue<(SendOrPostCallback Work, object? State)> _posts = new();
     private readonly Thread _thread;
     private Poller _poller = null!;
@@ -59,6 +61,10 @@ internal sealed class EventLoop
         ready.Wait();
         failure?.Throw();
     }
+
+    /// <summary>The next loop that wakes calls this, once: who watches over loops can sleep while all of them
+    /// do.</summary>
+    public static void CallWhenOneStirs(Action action) => Interlocked.Exchange(ref s_onStir, action);
 
     /// <summary>The loop whose thread this is, or null.</summary>
     public static EventLoop? Current => t_current;
@@ -162,6 +168,8 @@ internal sealed class EventLoop
     {
         _poller.Wait(MayBlock());
         Volatile.Write(ref _awake, 1);
+        if (s_onStir is not null)
+            Interlocked.Exchange(ref s_onStir, null)?.Invoke();
         Volatile.Write(ref _turns, _turns + 1);
         RunReady();
         RunPosts();
