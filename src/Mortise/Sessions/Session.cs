@@ -144,7 +144,7 @@ public sealed class Session<T> : IAsyncDisposable
                     if (handling.IsCompletedSuccessfully)
                         handling.GetAwaiter().GetResult(); // gives a pooled source back
                     else
-                        await LeaveBatchAsync(handling).ConfigureAwait(false);
+                        await LeaveBatchAsync(handling).ConfigureAwait(true);
                 }
             }
             catch
@@ -161,13 +161,16 @@ public sealed class Session<T> : IAsyncDisposable
         }
     }
 
-    /// <summary>A handler that waits for something else must not hold back the replies written before.</summary>
+    /// <summary>
+    /// A handler that waits for something else must not hold back the replies written before. After it the next message
+    /// is handled at home again: without its context an await on a loop goes on on the thread pool.
+    /// </summary>
     private async ValueTask LeaveBatchAsync(ValueTask handling)
     {
         _batching = false;
         if (CloseReason is null)
             _ = FlushQuietlyAsync();
-        await handling.ConfigureAwait(false);
+        await handling.ConfigureAwait(true);
         _batching = true;
     }
 

@@ -16,7 +16,7 @@ internal sealed class Inbox(LoopConnection connection)
     private const int BlocksMax = 8;
 
     /// <summary>Worth copying, so that bytes which drip in one by one do not hold a block each.</summary>
-    private const int CopiedBytesMax = 1024;
+    private const int CopiedBytesMax = BlockPool.MediumBytes / 4;
 
     private Block? _first;
     private Block? _last;
@@ -176,9 +176,7 @@ internal sealed class Inbox(LoopConnection connection)
 
         if (block.Filled <= CopiedBytesMax && _last.Free >= block.Filled)
         {
-            block.Bytes.AsSpan(0, block.Filled).CopyTo(_last.FreeSpan);
-            _last.Fill(block.Filled);
-            BlockPool.Shared.Return(block);
+            _last.Absorb(block);
             return;
         }
 

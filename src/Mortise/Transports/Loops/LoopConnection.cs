@@ -377,4 +377,12 @@ internal static unsafe class BlockMemory
 {
     public static byte* Address(this Block block) =>
         (byte*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(block.Bytes));
+
+    /// <summary>Takes over the bytes of a block that fits behind its own, and gives that one back.</summary>
+    public static void Absorb(this Block block, Block small)
+    {
+        small.Bytes.AsSpan(0, small.Filled).CopyTo(block.FreeSpan);
+        block.Fill(small.Filled);
+        BlockPool.Shared.Return(small);
+    }
 }

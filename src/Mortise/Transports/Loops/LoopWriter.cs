@@ -282,6 +282,9 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
 
     private void Go()
     {
+        // A full barrier: who finds the flag still set has written before the look that follows here.
+        if (_foreign is { } foreign)
+            Interlocked.Exchange(ref foreign.FlushPosted, 0);
         TakeForeign();
         if (Pending > 0 && !_broken)
             Loop.ToSend(connection);
@@ -327,7 +330,6 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
     {
         if (_foreign is not { } foreign)
             return;
-        Volatile.Write(ref foreign.FlushPosted, 0);
         if (foreign.Bytes == 0 || _queue.IsLent)
             return;
         for (var next = foreign.TakeAll(); next is { } block;)

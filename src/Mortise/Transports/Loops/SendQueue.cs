@@ -12,6 +12,8 @@ namespace Mortise.Transports.Loops;
 /// <c>_tail</c>.</remarks>
 internal sealed class SendQueue
 {
+    private const int CopiedBytesMax = 1024;
+
     private Block? _head;
     private Block? _tail;
     private int _skip;
@@ -61,12 +63,19 @@ internal sealed class SendQueue
         }
     }
 
-    /// <summary>Takes over a filled block.</summary>
+    /// <summary>Takes over a filled block. One with little in it is copied behind what waits: a slow reader's queue is
+    /// limited in bytes, and must not be much more in memory.</summary>
     public void Add(Block block)
     {
+        Volatile.Write(ref _bytes, _bytes + block.Filled);
+        if (_tail is not null && block.Filled <= CopiedBytesMax && _tail.Free >= block.Filled)
+        {
+            _tail.Absorb(block);
+            return;
+        }
+
         block.Unlink();
         Append(block);
-        Volatile.Write(ref _bytes, _bytes + block.Filled);
     }
 
     /// <summary>Takes the bytes where they are; only when nothing else is queued.</summary>
