@@ -1,4 +1,6 @@
 using Mortise.Tests.Conformance;
+using Mortise.Tests.Transports.Linux;
+using Mortise.Transports.Pipes;
 using Xunit;
 
 namespace Mortise.Tests.Server;
@@ -11,8 +13,8 @@ public sealed class StampedeTests
 {
     private const int Milliseconds = 2500;
 
-    [Fact]
-    public async Task Random_ends_leave_nothing_behind()
+    [Theory, InlineData(EngineKind.Managed), InlineData(EngineKind.Epoll), InlineData(EngineKind.IoUring)]
+    public async Task Random_ends_leave_nothing_behind(EngineKind engine)
     {
         var unobserved = new List<Exception>();
         void OnUnobserved(object? sender, UnobservedTaskExceptionEventArgs e)
@@ -21,15 +23,22 @@ public sealed class StampedeTests
                 unobserved.Add(e.Exception);
         }
 
+        Assert.SkipUnless(engine == EngineKind.Managed || Engines.WithLoops.Any(row => row.Data == engine),
+            $"{engine} is not to be had here");
         TaskScheduler.UnobservedTaskException += OnUnobserved;
+        var buffers = BlockPool.Shared.Outstanding;
         var sockets = Limits.OpenSockets();
         await using (var server = SocketServer.Start([Endpoint.Parse("tcp://127.0.0.1:0"),
             Endpoint.Parse($"unix:@mortise-stampede-{Environment.ProcessId}")],
             c => new Session<string>(c, Codec.Lines()).RunAsync(Handle),
-            o => (o.CloseLinger, o.MaxConnections) = (TimeSpan.FromMilliseconds(20), 12)))
+            o =>
+            {
+                (o.CloseLinger, o.MaxConnections) = (TimeSpan.FromMilliseconds(20), 12);
+                o.Transport.Engine = engine;
+            }))
         {
             using var over = new CancellationTokenSource(Milliseconds);
-            var clients = Enumerable.Range(1, 16).Select(i => Task.Run(() => RushAsync(server, i, over.Token)));
+            var clients = Enumerable.Range(1, 16).Select(i => Task.Run(() => RushAsync(server, engine, i, over.Token)));
             var trouble = Task.Run(() => TroubleAsync(server, over.Token));
             await Task.WhenAll([.. clients, trouble]).InTime();
             await Limits.UntilAsync(() => server.Statistics.Current == 0, "connections are left");
@@ -41,6 +50,7 @@ public sealed class StampedeTests
         }
 
         await Limits.UntilAsync(() => Limits.OpenSockets() <= sockets, "sockets are left open");
+        await Limits.UntilAsync(() => BlockPool.Shared.Outstanding <= buffers, "buffers are left");
         GC.Collect();
         GC.WaitForPendingFinalizers();
         GC.Collect();
@@ -78,7 +88,7 @@ public sealed class StampedeTests
         }
     }
 
-    private static async Task RushAsync(SocketServer server, int seed, CancellationToken over)
+    private static async Task RushAsync(SocketServer server, EngineKind engine, int seed, CancellationToken over)
     {
         var random = new Random(seed);
         string[] words = ["plain", "wait", "abort", "throw", "plain", "plain", new('x', 20_000)];
@@ -87,7 +97,8 @@ public sealed class StampedeTests
             try
             {
                 var place = server.Endpoints[random.Next(2)];
-                await using var client = await SocketClient.ConnectAsync(place, Codec.Lines(), null, Limits.Soon);
+                await using var client = await SocketClient.ConnectAsync(place, Codec.Lines(),
+                    o => o.Transport.Engine = engine, Limits.Soon);
                 for (var i = random.Next(20); i > 0; i--)
                 {
                     await client.SendAsync(words[random.Next(words.Length)]);
