@@ -76,7 +76,7 @@ public sealed class EndsTests
                 else
                     _ = there.DisposeAsync().AsTask();
             });
-            await Limits.UntilAsync(() => server.Statistics.Current == 0 && closed >= i && cancelled >= i, "it is left");
+            await Limits.UntilAsync(() => server.Statistics.Current == 0 && closed >= i && cancelled >= i, "left");
             Assert.Equal((i, i), (closed, cancelled));
         }
     }
