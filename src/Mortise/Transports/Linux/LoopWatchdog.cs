@@ -14,6 +14,7 @@ internal static class LoopWatchdog
 
     private static readonly List<Watched> Loops = [];
     private static Timer? s_timer;
+    private static volatile bool s_drowsy;
 
     public static void Add(EventLoop loop)
     {
@@ -38,16 +39,34 @@ internal static class LoopWatchdog
             foreach (var watched in Loops)
                 watched.LookAt(now);
             if (Loops.Exists(w => w.Loop.IsBusy))
-                return;
-            s_timer!.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
-            EventLoop.CallWhenOneStirs(GoOn);
-            // One that woke just before has not called.
-            if (Loops.Exists(w => w.Loop.IsBusy))
-                GoOn();
+                s_drowsy = false;
+            else if (s_drowsy)
+                Sleep();
+            else
+                Doze();
         }
     }
 
-    private static void GoOn() => s_timer!.Change(Look, Look);
+    /// <summary>For one more look: a loop that woke at this moment may not have seen that it should call.</summary>
+    private static void Doze()
+    {
+        s_drowsy = true;
+        EventLoop.CallWhenOneStirs(GoOn);
+    }
+
+    private static void Sleep()
+    {
+        s_timer!.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        if (!s_drowsy)
+            s_timer.Change(Look, Look); // a loop called just before
+    }
+
+    /// <summary>On the loop that stirs: no lock, which a log may hold for long.</summary>
+    private static void GoOn()
+    {
+        s_drowsy = false;
+        s_timer!.Change(Look, Look);
+    }
 
     private sealed class Watched(EventLoop loop)
     {

@@ -80,17 +80,27 @@ internal sealed class ForeignQueue
         }
     }
 
-    /// <summary>All blocks, linked; a block that somebody still writes to stays.</summary>
-    public Block? TakeAll()
+    /// <summary>
+    /// All blocks, linked; a block that somebody still writes to stays. False when somebody is inside: a loop does not
+    /// wait for the codec of another thread.
+    /// </summary>
+    public bool TryTakeAll(out Block? all)
     {
-        lock (this)
+        all = null;
+        if (!Monitor.TryEnter(this))
+            return false;
+        try
         {
             if (_head is null || _bytes == 0 || _tail!.Lent)
-                return null;
-            var all = _head;
+                return true;
+            all = _head;
             _head = _tail = null;
             Volatile.Write(ref _bytes, 0);
-            return all;
+            return true;
+        }
+        finally
+        {
+            Monitor.Exit(this);
         }
     }
 

@@ -143,7 +143,7 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
         if (Loop.IsCurrent)
             Go();
         else if (Interlocked.Exchange(ref Foreign.FlushPosted, 1) == 0)
-            Loop.Post(static w => ((LoopWriter)w!).Go(), this);
+            Loop.Post(GoSoon, this);
     }
 
     public override void CancelPendingFlush()
@@ -280,14 +280,15 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
         drained?.Invoke();
     }
 
-    private void Go()
+    private bool Go()
     {
         // A full barrier: who finds the flag still set has written before the look that follows here.
         if (_foreign is { } foreign)
             Interlocked.Exchange(ref foreign.FlushPosted, 0);
-        TakeForeign();
+        var taken = TakeForeign();
         if (Pending > 0 && !_broken)
             Loop.ToSend(connection);
+        return taken;
     }
 
     private ValueTask<FlushResult> WaitUntilSent(long position, CancellationToken cancellationToken) =>
@@ -304,19 +305,31 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
         }
 
         var gone = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        Loop.Post(static s =>
-        {
-            var (writer, gone) = (Tuple<LoopWriter, TaskCompletionSource>)s!;
-            writer.Go();
-            if (writer._broken)
-                gone.TrySetException(writer.EndedError);
-            else if (writer.Pending == 0)
-                gone.TrySetResult();
-            else
-                writer.Waits.Join(writer._sent + writer.Pending, gone);
-        }, Tuple.Create(this, gone));
+        Loop.Post(FlushHere, Tuple.Create(this, gone));
         await gone.Task.WaitOrLeaveAsync(cancellationToken).ConfigureAwait(false);
         return default;
+    }
+
+    /// <summary>A flush of another thread arrives on the loop; in the next turn again if somebody is still
+    /// writing.</summary>
+    private static void FlushHere(object? state)
+    {
+        var (writer, gone) = (Tuple<LoopWriter, TaskCompletionSource>)state!;
+        var taken = writer.Go();
+        if (writer._broken)
+            gone.TrySetException(writer.EndedError);
+        else if (!taken)
+            writer.Loop.Post(FlushHere, state);
+        else if (writer.Pending == 0)
+            gone.TrySetResult();
+        else
+            writer.Waits.Join(writer._sent + writer.Pending, gone);
+    }
+
+    private static void GoSoon(object? writer)
+    {
+        if (!((LoopWriter)writer!).Go())
+            ((LoopWriter)writer).Loop.Post(GoSoon, writer);
     }
 
     private ValueTask<FlushResult> SendBorrowed(ReadOnlyMemory<byte> source)
@@ -326,13 +339,14 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
         return WaitUntilSent(_sent + source.Length, default);
     }
 
-    private void TakeForeign()
+    /// <summary>False when another thread is in the middle of a message: it flushes when it is done.</summary>
+    private bool TakeForeign()
     {
-        if (_foreign is not { } foreign)
-            return;
-        if (foreign.Bytes == 0 || _queue.IsLent)
-            return;
-        for (var next = foreign.TakeAll(); next is { } block;)
+        if (_foreign is not { } foreign || foreign.Bytes == 0 || _queue.IsLent)
+            return true;
+        if (!foreign.TryTakeAll(out var next))
+            return false;
+        while (next is { } block)
         {
             next = block.NextBlock;
             if (_broken || _completed)
@@ -340,6 +354,8 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
             else
                 _queue.Add(block);
         }
+
+        return true;
     }
 
     /// <summary>Memory can be lent to the kernel only when nobody can take it back before the send is over.</summary>
