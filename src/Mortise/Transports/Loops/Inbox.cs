@@ -68,7 +68,10 @@ internal sealed class Inbox(LoopConnection connection)
             return;
         Add(block);
         connection.Loop.Ready(connection);
-        if ((_bytes > BytesMax || _blocks >= BlocksMax) && _flow == Flow.Receiving)
+        if (_bytes <= BytesMax && _blocks < BlocksMax)
+            return;
+        _resumeWanted = false; // what was taken since the pause has been replaced
+        if (_flow == Flow.Receiving)
             Pause();
     }
 
