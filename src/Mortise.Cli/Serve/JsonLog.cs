@@ -22,6 +22,7 @@ internal sealed class JsonLog(ServeSettings settings, CancellationTokenSource ou
                 json.WriteString("endpoint", listener.Endpoint.ToString());
                 json.WriteNumber("backlog", listener.Backlog);
                 json.WriteString("frame", Settings.Framing?.ToString() ?? "raw");
+                json.WriteString("engine", listener.Engine);
                 if (metrics is not null)
                     json.WriteString("metrics", metrics.ToString());
             });

@@ -137,8 +137,9 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
 
     void IConnectionOwner.Released() => _admission.ReleaseDescriptor();
 
-    void IConnectionOwner.HomeBlocked(Connection connection, string home, int others, TimeSpan elapsed) =>
-        ServerLog.HomeBlocked(_options.Log, _options.HandlerName ?? NameOf(_handler), Name(connection), home,
+    void IConnectionOwner.HomeBlocked(Connection connection, bool certain, string home, int others,
+        TimeSpan elapsed) => ServerLog.HomeBlocked(_options.Log, _options.HandlerName ?? NameOf(_handler),
+            certain ? Name(connection) : $"{Name(connection)}, or of one served before it,", home,
             (long)elapsed.TotalMilliseconds, others);
 
     internal static string NameOf(Delegate handler) => handler.Method.DeclaringType is { } type

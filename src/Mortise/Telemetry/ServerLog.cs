@@ -29,7 +29,7 @@ internal static partial class ServerLog
     /// <summary>Once per burst: the loop goes on, with pauses.</summary>
     /// <summary>Once per time that it blocks.</summary>
     [LoggerMessage(11, LogLevel.Warning, "The handler {Handler} of connection {Connection} has blocked {Home} for "
-        + "{Milliseconds} ms and counting; {Others} other connections wait. Await instead of blocking, or set "
+        + "{Milliseconds} ms and counting (other connections on it: {Others}). Await instead of blocking, or set "
         + "Dispatch.ThreadPool")]
     public static partial void HomeBlocked(ILogger logger, string handler, string connection, string home,
         long milliseconds, int others);

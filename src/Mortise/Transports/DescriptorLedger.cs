@@ -42,7 +42,7 @@ internal sealed class DescriptorLedger : IConnectionOwner
     void IConnectionOwner.Released() => Release();
 
     /// <summary>A client's own code blocked; it has no log of ours to tell.</summary>
-    void IConnectionOwner.HomeBlocked(Connection connection, string home, int others, TimeSpan elapsed)
+    void IConnectionOwner.HomeBlocked(Connection connection, bool certain, string home, int others, TimeSpan elapsed)
     {
     }
 

@@ -6,8 +6,11 @@ internal interface IConnectionOwner
     /// <summary>The descriptor has been freed. Once per connection.</summary>
     void Released();
 
-    /// <summary>The connection's code has kept its event loop from turning for so long. From another thread.</summary>
-    void HomeBlocked(Connection connection, string home, int others, TimeSpan elapsed);
+    /// <summary>
+    /// The connection's code has kept its event loop from turning for so long; not <paramref name="certain"/>: it was
+    /// the last that is known to have run there. From another thread.
+    /// </summary>
+    void HomeBlocked(Connection connection, bool certain, string home, int others, TimeSpan elapsed);
 }
 
 /// <summary>The owner of a connection whose descriptor is free already.</summary>
@@ -19,7 +22,7 @@ internal sealed class Orphaned : IConnectionOwner
     {
     }
 
-    public void HomeBlocked(Connection connection, string home, int others, TimeSpan elapsed)
+    public void HomeBlocked(Connection connection, bool certain, string home, int others, TimeSpan elapsed)
     {
     }
 }

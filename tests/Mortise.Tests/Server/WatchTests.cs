@@ -139,7 +139,7 @@ public sealed class WatchTests : IDisposable
 
         public void Released() => Ended = _time.Elapsed;
 
-        public void HomeBlocked(Connection connection, string home, int others, TimeSpan elapsed) =>
+        public void HomeBlocked(Connection connection, bool certain, string home, int others, TimeSpan elapsed) =>
             Assert.Fail($"{home} is blocked");
 
         public void Receive()

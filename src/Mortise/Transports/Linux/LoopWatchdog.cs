@@ -89,10 +89,12 @@ internal static class LoopWatchdog
 
             var elapsed = Stopwatch.GetElapsedTime(_since, now);
             loop.IsBlocked = elapsed >= Look;
-            if (_told || elapsed < Patience || loop.Running is not { } connection)
+            var running = loop.Running;
+            if (_told || elapsed < Patience || (running ?? loop.LastRun) is not { } connection)
                 return;
             _told = true;
-            connection.Owner?.HomeBlocked(connection, loop.Name, loop.Connections - 1, elapsed);
+            var others = Math.Max(0, loop.Connections - 1);
+            connection.Owner?.HomeBlocked(connection, certain: running is not null, loop.Name, others, elapsed);
         }
     }
 }

@@ -95,6 +95,10 @@ internal sealed class EventLoop
     /// <summary>Whose code runs now, for the watchdog; null between connections.</summary>
     public LoopConnection? Running { get; private set; }
 
+    /// <summary>Whose code ran last: code that comes back from an await of something else does not say whose it
+    /// is.</summary>
+    public LoopConnection? LastRun { get; private set; }
+
     /// <summary>Runs work on the loop's thread, soon and in order; from any thread. A sleeping loop is woken once for
     /// all that is posted before it looks.</summary>
     public void Post(SendOrPostCallback work, object? state)
@@ -119,7 +123,7 @@ internal sealed class EventLoop
     /// <summary>Runs a connection's code here and now; the watchdog then knows whose it is.</summary>
     public void Run(LoopConnection connection, Action<Connection> serve)
     {
-        Running = connection;
+        Running = LastRun = connection;
         serve(connection);
         Running = null;
     }
@@ -198,7 +202,7 @@ internal sealed class EventLoop
             next = connection.NextReady;
             connection.NextReady = null;
             connection.IsReady = false;
-            Running = connection;
+            Running = LastRun = connection;
             connection.RunReady();
         }
 
