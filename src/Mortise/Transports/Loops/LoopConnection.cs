@@ -1,8 +1,6 @@
 using System.Buffers;
 using System.IO.Pipelines;
 using System.Net.Sockets;
-using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 using Mortise.Errors;
 using Mortise.Transports.Kernel;
 using Mortise.Transports.Pipes;
@@ -26,6 +24,7 @@ internal sealed class LoopConnection : Connection
     private int _endingReason = -1;
     private int _errno;
     private bool _attached;
+    private bool _isClosed;
     private bool _reset;
     private bool _mayBlockClosing;
 
@@ -84,8 +83,18 @@ internal sealed class LoopConnection : Connection
 
     internal override bool ReceivesAhead => true;
 
-    internal override Socket? Socket => IsDetaching ? null
-        : _socket ??= new Socket(new SafeSocketHandle(_fd, ownsHandle: false));
+    /// <summary>
+    /// Made when first asked for. It then owns the descriptor: who still uses it on another thread when the connection
+    /// ends holds the close up, and never meets the next connection under the same number.
+    /// </summary>
+    internal override Socket? Socket
+    {
+        get
+        {
+            lock (_reader)
+                return _isClosed ? null : _socket ??= new Socket(new SafeSocketHandle(_fd, ownsHandle: true));
+        }
+    }
 
     /// <summary>Takes part in its loop: at once on its thread, else soon. Not from inside the poller.</summary>
     public void Begin()
@@ -173,12 +182,27 @@ internal sealed class LoopConnection : Connection
         else if (!_reader.Inbox.PeerFinished)
             DiscardWhatIsThere();
         if (_mayBlockClosing && !_reset)
-            ThreadPool.UnsafeQueueUserWorkItem(static fd => _ = Libc.Close(fd), _fd, preferLocal: false);
+            ThreadPool.UnsafeQueueUserWorkItem(static c => c.CloseDescriptor(), this, preferLocal: false);
         else
-            _ = Libc.Close(_fd);
+            CloseDescriptor();
         TellOwner();
         // Posted: flushes that fail and whoever registered for the end run users' code.
         Loop.Post(static c => ((LoopConnection)c!).Finish(), this);
+    }
+
+    private void CloseDescriptor()
+    {
+        Socket? socket;
+        lock (_reader)
+        {
+            _isClosed = true;
+            socket = _socket;
+        }
+
+        if (socket is null)
+            _ = Libc.Close(_fd);
+        else
+            socket.Dispose();
     }
 
     /// <summary>The loop's turn to run this connection's code.</summary>
@@ -340,7 +364,6 @@ internal sealed class LoopConnection : Connection
     private void ReleaseHere()
     {
         IsDetaching = true;
-        _socket?.Dispose();
         _reader.Retire();
         if (_attached)
             Loop.Poller.Detach(this);
@@ -369,20 +392,5 @@ internal sealed class LoopConnection : Connection
     {
         var onForZeroSeconds = stackalloc int[2] { 1, 0 };
         _ = Libc.SetSocketOption(_fd, Libc.SolSocket, Libc.SoLinger, onForZeroSeconds, 2 * sizeof(int));
-    }
-}
-
-/// <summary>Where a pooled block is; pooled arrays are pinned, so it stays there.</summary>
-internal static unsafe class BlockMemory
-{
-    public static byte* Address(this Block block) =>
-        (byte*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(block.Bytes));
-
-    /// <summary>Takes over the bytes of a block that fits behind its own, and gives that one back.</summary>
-    public static void Absorb(this Block block, Block small)
-    {
-        small.Bytes.AsSpan(0, small.Filled).CopyTo(block.FreeSpan);
-        block.Fill(small.Filled);
-        BlockPool.Shared.Return(small);
     }
 }

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Mortise.Transports.Kernel;
 using Mortise.Transports.Pipes;
 
@@ -82,5 +84,20 @@ internal abstract class Watch(int fd, bool writable = false)
     /// <summary>The kernel does not look at the descriptor any more; it can be closed.</summary>
     public virtual void OnRemoved()
     {
+    }
+}
+
+/// <summary>Where a pooled block is; pooled arrays are pinned, so it stays there.</summary>
+internal static unsafe class BlockMemory
+{
+    public static byte* Address(this Block block) =>
+        (byte*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(block.Bytes));
+
+    /// <summary>Takes over the bytes of a block that fits behind its own, and gives that one back.</summary>
+    public static void Absorb(this Block block, Block small)
+    {
+        small.Bytes.AsSpan(0, small.Filled).CopyTo(block.FreeSpan);
+        block.Fill(small.Filled);
+        BlockPool.Shared.Return(small);
     }
 }
