@@ -10,12 +10,13 @@ namespace Mortise.Transports.Epoll;
 /// </summary>
 internal sealed unsafe class EpollPoller : Poller
 {
-    private const int PartsMax = 64, ReceiveBytes = BlockPool.MediumBytes;
+    private const int PartsMax = 64, ReceiveBytes = BlockPool.MediumBytes, StreamBytes = BlockPool.LargeBytes;
     private const int BytesPerTurn = 64 * 1024, TurnsWithoutLookMax = 16;
     private const uint In = 1, Urgent = 2, Out = 4, Error = 8, Hangup = 0x10, PeerHangup = 0x2000;   // epoll_ctl(2)
 
     // IoState
-    private const uint Writable = 2, Paused = 4, ToReceive = 8, WaitsToSend = 16, Finished = 32, MoreBehind = 64;
+    private const uint Writable = 2, Paused = 4, ToReceive = 8, WaitsToSend = 16, Finished = 32, MoreBehind = 64,
+        Filled = 128, Streams = 256;
 
     private readonly EpollSet _set = new();
     private readonly int _wake;
@@ -224,7 +225,8 @@ internal sealed unsafe class EpollPoller : Poller
 
     private int Receive(LoopConnection connection)
     {
-        var block = BlockPool.Shared.Rent(ReceiveBytes);
+        // Who fills one block after another sends a stream, and larger ones take it in fewer calls.
+        var block = BlockPool.Shared.Rent((connection.IoState & Streams) == 0 ? ReceiveBytes : StreamBytes);
         var room = block.Free;
         var received = (int)Libc.Receive(connection.Fd, block.Address(), room, Libc.MsgDontWait);
         var errno = received < 0 ? Libc.Errno : 0;
@@ -234,6 +236,7 @@ internal sealed unsafe class EpollPoller : Poller
             // FIN or an error that is behind these bytes may have come with theirs, and before an urgent byte the
             // kernel stops (tcp(7)).
             block.Fill(received);
+            NoteFill(connection, received, room);
             connection.OnReceived(block);
             if (received == room || (connection.IoState & MoreBehind) != 0)
                 Queue(connection);
@@ -245,12 +248,26 @@ internal sealed unsafe class EpollPoller : Poller
         {
             Queue(connection);
         }
-        else if (errno != Libc.Eagain)
+        else if (errno == Libc.Eagain)
+        {
+            connection.IoState &= ~(Filled | Streams);
+        }
+        else
         {
             connection.IoState |= Finished;
             connection.OnReceiveEnded(errno);
         }
 
         return 0;
+    }
+
+    private static void NoteFill(LoopConnection connection, int received, int room)
+    {
+        var state = connection.IoState;
+        if ((state & Filled) != 0)
+            state |= Streams;
+        else if (received < ReceiveBytes)
+            state &= ~Streams;
+        connection.IoState = received == room ? state | Filled : state & ~Filled;
     }
 }
