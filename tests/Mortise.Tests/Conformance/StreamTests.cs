@@ -71,6 +71,23 @@ public sealed class StreamTests
     }
 
     [Theory, MemberData(nameof(Rig.All), MemberType = typeof(Rig))]
+    public async Task Memory_that_was_asked_for_and_given_up_holds_nothing_back(string name)
+    {
+        await using var rig = await Rig.ConnectAsync(name);
+        for (var i = 0; i < 20; i++)
+        {
+            rig.Client.Output.GetMemory(10);
+            rig.Client.Output.GetMemory(60_000).Span[..100].Fill((byte)i);
+            rig.Client.Output.Advance(100);
+            await rig.Client.Output.FlushAsync(Limits.Soon);
+        }
+
+        await rig.Client.ShutdownSendAsync();
+        var received = await Limits.ReadToEndAsync(rig.Server);
+        Assert.Equal([.. Enumerable.Range(0, 2000).Select(i => (byte)(i / 100))], received);
+    }
+
+    [Theory, MemberData(nameof(Rig.All), MemberType = typeof(Rig))]
     public async Task A_stalled_reader_bounds_what_is_held(string name)
     {
         await using var rig = await Rig.ConnectAsync(name, o => o.SendBufferBytes = o.ReceiveBufferBytes = 8192);

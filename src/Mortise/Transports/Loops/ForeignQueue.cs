@@ -36,9 +36,16 @@ internal sealed class ForeignQueue
             {
                 block = BlockPool.Shared.Rent(Math.Max(sizeHint, BlockPool.SmallBytes));
                 if (_tail is null)
+                {
                     _head = block;
+                }
                 else
+                {
+                    // Who asks again has given up what was lent before; nobody may wait for it to be filled.
+                    _tail.Lent = false;
                     _tail.Append(block);
+                }
+
                 _tail = block;
             }
 

@@ -67,6 +67,12 @@ internal sealed class SendQueue
     /// limited in bytes, and must not be much more in memory.</summary>
     public void Add(Block block)
     {
+        if (block.Filled == 0)
+        {
+            BlockPool.Shared.Return(block); // lent by a writer that then asked for more
+            return;
+        }
+
         Volatile.Write(ref _bytes, _bytes + block.Filled);
         if (_tail is not null && block.Filled <= CopiedBytesMax && _tail.Free >= block.Filled)
         {
