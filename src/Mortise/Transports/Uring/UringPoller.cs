@@ -255,8 +255,10 @@ internal sealed unsafe class UringPoller : Poller
     {
         if (result == -Enobufs)
         {
-            // Armed again when this turn's buffers are replaced; at once would only fail once more.
-            _buffers.Widen();
+            // Armed again when this turn's buffers are replaced; at once would only fail once more. Whoever is being
+            // paused has had enough of them: more would only let it take in more the next time.
+            if ((connection.IoState & Pausing) == 0)
+                _buffers.Widen();
             _starved.Add(connection);
         }
         else if (result is 0 or < 0 and not (-Ecanceled or -Libc.Eintr))
