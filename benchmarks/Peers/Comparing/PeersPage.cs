@@ -39,6 +39,7 @@ internal sealed class PeersPage
                 Line($"- {server}: {Contestant.Named(server).About}");
             Line();
             MustShow();
+            Managed();
             foreach (var load in _loads)
                 Everything(load);
         }
@@ -101,6 +102,28 @@ internal sealed class PeersPage
         static string Judged(Cell? cell) => cell is null ? "–"
             : $"{cell.Ratio} {cell.Verdict}{(cell.Server.EndsWith("lines", StringComparison.Ordinal)
                 ? $" ({cell.Server})" : "")}";
+    }
+
+    /// <summary>The engine of every other system, against what it stands on.</summary>
+    private void Managed()
+    {
+        var rows = _loads.Select(l => (Load: l, Ours: Find(l, "mortise-managed"), Socket: Find(l, "socket"),
+            Kestrel: Find(l, "kestrel"))).Where(r => r is { Ours: not null, Socket: not null }).ToList();
+        if (rows.Count == 0)
+            return;
+        Line("## The managed engine").Line();
+        Line("A plain async Socket echo that also waits without a buffer = 1; target at most 1.10, and less than Kestrel.")
+            .Line();
+        Line("| load | mortise-managed | Kestrel |");
+        Line("|---|---:|---:|");
+        foreach (var (load, ours, socket, kestrel) in rows)
+        {
+            var measure = socket!.Ratio.Median;
+            Line(string.Create(Culture, $"| {load} | {ours!.Ratio.Median / measure:F2} "
+                + $"| {kestrel?.Ratio.Median / measure:F2} |"));
+        }
+
+        Line();
     }
 
     private void Everything(string load)

@@ -16,12 +16,17 @@ public abstract partial class Connection : IAsyncDisposable
 {
     private static readonly StrongBox<long> s_noTicks = new();
     private static readonly CancellationTokenSource s_over = Over();
+    /// <summary>What a close reads and throws away at a time, and at most.</summary>
+    private protected const int DiscardBytes = 16 * 1024;
+    private protected const long DiscardedBytesMax = 64 * 1024 * 1024;
+
     private static long s_lastId;
 
     private readonly long _startedTicks;
     private CancellationTokenSource? _closed;
     private IConnectionOwner? _owner;
     private int _reason = -1;
+    private int _inputEnd = -1;
     private StrongBox<long> _ticks = s_noTicks;
     private long _bytesReceived;
     private long _bytesSent;
@@ -250,6 +255,21 @@ public abstract partial class Connection : IAsyncDisposable
     /// <summary>The one typed exception for use after the end.</summary>
     internal ConnectionException EndedError(string operation) =>
         Failures.Closed(operation, RemoteEndpoint.ToString(), CloseReason ?? Mortise.CloseReason.Local);
+
+    /// <summary>Remembers who first said that nobody waits for the peer any more.</summary>
+    private protected void NoteInputEnd(CloseReason reason) =>
+        Interlocked.CompareExchange(ref _inputEnd, (int)reason, -1);
+
+    /// <summary>
+    /// Whoever ended the input is why a handler left, and why a frame was cut off; a fault of the handler or of the
+    /// peer's bytes stands for itself.
+    /// </summary>
+    private protected CloseReason Explained(CloseReason reason, bool peerFinished) => reason switch
+    {
+        Mortise.CloseReason.Local or Mortise.CloseReason.UnexpectedEof when _inputEnd >= 0 => (CloseReason)_inputEnd,
+        Mortise.CloseReason.Local when peerFinished => Mortise.CloseReason.Eof,
+        _ => reason,
+    };
 
     /// <summary>
     /// Remembers the first reason; true for the caller that ended the connection. <see cref="Closed"/> follows in

@@ -16,7 +16,7 @@ internal sealed class Inbox(LoopConnection connection)
     private const int BlocksMax = 8;
 
     /// <summary>Worth copying, so that bytes which drip in one by one do not hold a block each.</summary>
-    private const int CopiedBytesMax = BlockPool.MediumBytes / 4;
+    public const int CopiedBytesMax = BlockPool.MediumBytes / 4;
 
     private Block? _first;
     private Block? _last;

@@ -13,20 +13,16 @@ namespace Mortise.Transports.Loops;
 /// </summary>
 internal sealed class LoopConnection : Connection
 {
-    private const int DiscardBytes = 16 * 1024;
-    private const long DiscardedBytesMax = 64 * 1024 * 1024;
-
     private readonly LoopReader _reader;
     private readonly LoopWriter _writer;
     private readonly int _fd;
+    private readonly bool _mayBlockClosing;
     private Task? _closing;
     private Socket? _socket;
-    private int _endingReason = -1;
     private int _errno;
     private bool _attached;
     private bool _isClosed;
     private bool _reset;
-    private bool _mayBlockClosing;
 
     /// <summary>Owns <paramref name="fd"/> from here on, also when something fails.</summary>
     public LoopConnection(EventLoop loop, int fd, Endpoint local, Endpoint remote, TransportOptions options)
@@ -49,9 +45,6 @@ internal sealed class LoopConnection : Connection
 
     /// <summary>The poller's own: what the kernel is doing for this connection.</summary>
     public uint IoState { get; set; }
-
-    /// <summary>The poller's own: memory that a send in flight needs, or 0.</summary>
-    public int IoMemory { get; set; }
 
     /// <summary>Its code runs on the loop, and comes back to it.</summary>
     public bool RunsAtHome { get; set; }
@@ -118,7 +111,7 @@ internal sealed class LoopConnection : Connection
 
     public override void EndInput(CloseReason reason)
     {
-        Interlocked.CompareExchange(ref _endingReason, (int)reason, -1);
+        NoteInputEnd(reason);
         Loop.Post(static c => ((LoopConnection)c!)._reader.Inbox.EndInput(), this);
     }
 
@@ -292,7 +285,7 @@ internal sealed class LoopConnection : Connection
         await Loop.Enter();
         if (CloseReason is not null)
             return;
-        reason = Explained(reason);
+        reason = Explained(reason, _reader.Inbox.PeerFinished);
         _reader.Inbox.EndInput();
         try
         {
@@ -327,18 +320,6 @@ internal sealed class LoopConnection : Connection
         await work.ConfigureAwait(ConfigureAwaitOptions.ForceYielding | ConfigureAwaitOptions.SuppressThrowing);
         await work.ConfigureAwait(false);
     }
-
-    /// <summary>
-    /// Whoever ended the input is why a handler left, and why a frame was cut off; a fault of the handler or of the
-    /// peer's bytes stands for itself.
-    /// </summary>
-    private CloseReason Explained(CloseReason reason) => reason switch
-    {
-        Mortise.CloseReason.Local or Mortise.CloseReason.UnexpectedEof when _endingReason >= 0 =>
-            (CloseReason)_endingReason,
-        Mortise.CloseReason.Local when _reader.Inbox.PeerFinished => Mortise.CloseReason.Eof,
-        _ => reason,
-    };
 
     /// <summary>
     /// Only for the caller to whom <see cref="Connection.TryEnd"/> said true, so it runs once. Posted also on the loop:

@@ -18,7 +18,6 @@ namespace Mortise.Transports.Loops;
 /// </remarks>
 internal sealed class LoopReader : PipeReader, IValueTaskSource<ReadResult>
 {
-    private const int CopiedBytesMax = BlockPool.MediumBytes / 4; // small pieces do not hold a block each
 
     private const int Idle = 0;       // nothing handed out, nobody inside
     private const int Inside = 1;     // a read waits, or a call of an owner on another thread runs
@@ -265,7 +264,7 @@ internal sealed class LoopReader : PipeReader, IValueTaskSource<ReadResult>
             _head = first;
             _headStart = 0;
         }
-        else if (first == last && first.Filled <= CopiedBytesMax && _tail.Free >= first.Filled)
+        else if (first == last && first.Filled <= Inbox.CopiedBytesMax && _tail.Free >= first.Filled)
         {
             _tail.Absorb(first);
             last = _tail;

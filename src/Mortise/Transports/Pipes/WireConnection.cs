@@ -8,15 +8,11 @@ namespace Mortise.Transports.Pipes;
 /// <summary>A connection over a <see cref="Wire"/>: joins the two pipes and ends them together.</summary>
 internal sealed class WireConnection : Connection
 {
-    private const int DiscardBytes = 16 * 1024;
-    private const long DiscardedBytesMax = 64 * 1024 * 1024;
-
     private readonly Wire _wire;
     private readonly WireReader _reader;
     private readonly WireWriter _writer;
     private readonly Lock _closeGate = new();
     private Task? _closing;
-    private int _endingReason = -1;
 
     public WireConnection(Wire wire, Endpoint local, Endpoint remote, TimeProvider? time = null, BlockPool? pool = null)
         : base(local, remote, time ?? TimeProvider.System)
@@ -63,7 +59,7 @@ internal sealed class WireConnection : Connection
 
     public override void EndInput(CloseReason reason)
     {
-        Interlocked.CompareExchange(ref _endingReason, (int)reason, -1);
+        NoteInputEnd(reason);
         _reader.EndInput();
     }
 
@@ -102,21 +98,9 @@ internal sealed class WireConnection : Connection
             // The peer or an abort ended it first; TryEnd below keeps that first reason.
         }
 
-        if (TryEnd(Explained(reason)))
+        if (TryEnd(Explained(reason, _reader.PeerFinished)))
             Release(reset: false);
     }
-
-    /// <summary>
-    /// Whoever ended the input is why a handler left, and why a frame was cut off; a fault of the handler or of the
-    /// peer's bytes stands for itself.
-    /// </summary>
-    private CloseReason Explained(CloseReason reason) => reason switch
-    {
-        Mortise.CloseReason.Local or Mortise.CloseReason.UnexpectedEof when _endingReason >= 0 =>
-            (CloseReason)_endingReason,
-        Mortise.CloseReason.Local when _reader.PeerFinished => Mortise.CloseReason.Eof,
-        _ => reason,
-    };
 
     /// <summary>Records a failure of the wire, ends the connection, and gives the exception to throw.</summary>
     internal ConnectionException Fail(string operation, Exception error)

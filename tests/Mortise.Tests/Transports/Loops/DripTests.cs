@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Mortise.Tests.Conformance;
 using Mortise.Tests.Transports.Linux;
 using Mortise.Transports.Loops;
@@ -96,7 +97,7 @@ public sealed class DripTests
         var sending = client.SendAsync(new byte[64 << 20]).AsTask();
         await Limits.UntilAsync(() => server.Connections is [{ BytesReceived: > 64 * 1024 }], "nothing came");
         var there = server.Connections[0];
-        await Limits.UntilAsync(() => Settled(() => client.BytesSent), "it is never full");
+        await SettledAsync(() => client.BytesSent);
         Assert.InRange(there.BytesHeld, 64 * 1024, 2 * 1024 * 1024); // a ring of 1 MiB, and what had begun
         Assert.False(sending.IsCompleted);
         Assert.InRange(Held, 1, 160);
@@ -104,12 +105,15 @@ public sealed class DripTests
         await Record.ExceptionAsync(() => sending.InTime());
     }
 
-    /// <summary>The number has not changed for 50 ms: no event says that a kernel's buffer is full.</summary>
-    private static bool Settled(Func<long> number)
+    /// <summary>Until the number has not changed for 50 ms: no event says that a kernel's buffer is full.</summary>
+    private static async Task SettledAsync(Func<long> number)
     {
-        var before = number();
-        Thread.Sleep(50);
-        return before == number();
+        var since = Stopwatch.StartNew();
+        for (var before = -1L; before != number(); await Task.Delay(50))
+        {
+            before = number();
+            Assert.True(since.Elapsed < Limits.Time, "it is never full");
+        }
     }
 
     private async Task<long> DripAsync(Connection there, Connection client, int drops)
