@@ -112,7 +112,7 @@ internal sealed class PeersPage
         if (rows.Count == 0)
             return;
         Line("## The managed engine").Line();
-        Line("A plain async Socket echo that also waits without a buffer = 1; target at most 1.10, and less than Kestrel.")
+        Line("A plain async Socket echo that also waits without a buffer = 1; target at most 1.10, less than Kestrel.")
             .Line();
         Line("| load | mortise-managed | Kestrel |");
         Line("|---|---:|---:|");
