@@ -198,7 +198,16 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
             ServerLog.HandlerFault(_options.Log, e, Name(connection));
         }
 
-        await connection.CloseAsync(reason, _options.WriteStallTimeout, _options.CloseLinger).ConfigureAwait(false);
+        try
+        {
+            await connection.CloseAsync(reason, _options.WriteStallTimeout, _options.CloseLinger).ConfigureAwait(false);
+        }
+        catch (Exception e)
+        {
+            // As far as it got it has let go of everything; its place must be free again.
+            ServerLog.HandlerFault(_options.Log, e, Name(connection));
+        }
+
         await connection.Input.CompleteAsync().ConfigureAwait(false);
         Count(connection);
         MortiseTelemetry.End(activity, connection.CloseReason ?? reason);

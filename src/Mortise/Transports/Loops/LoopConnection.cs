@@ -286,9 +286,9 @@ internal sealed class LoopConnection : Connection
         if (CloseReason is not null)
             return;
         reason = Explained(reason, _reader.Inbox.PeerFinished);
-        _reader.Inbox.EndInput();
         try
         {
+            _reader.Inbox.EndInput();
             var flushed = _writer.CompleteAsync();
             if (!flushed.IsCompletedSuccessfully)
                 await flushed.AsTask().WaitOrLeaveAsync(flushTimeout, Time).ConfigureAwait(false);
@@ -308,6 +308,11 @@ internal sealed class LoopConnection : Connection
         catch (ConnectionException)
         {
             // The peer or an abort ended it first; TryEnd below keeps that first reason.
+        }
+        catch
+        {
+            Abort(reason); // bytes may be left, so it must not look like an end in order
+            throw;
         }
 
         if (TryEnd(reason))
