@@ -3,7 +3,10 @@ using System.Net.Sockets;
 
 namespace Mortise.Cli.Lookup;
 
-/// <summary>`mortise doctor`: the limits that a server will meet here, judged, with what would change each.</summary>
+/// <summary>
+/// `mortise doctor`: the engine that would serve and the limits that a server will meet here, judged, with what would
+/// change each.
+/// </summary>
 internal static class DoctorVerb
 {
     public static Command Build()
@@ -14,7 +17,7 @@ internal static class DoctorVerb
             HelpName = "FAMILY,TYPE,PROTOCOL",
         };
         var json = new Option<bool>("--json") { Description = "one JSON object a line" };
-        var command = new Command("doctor", "Limits of this machine and process, judged, and what would change them")
+        var command = new Command("doctor", "The engine that serves here and why, limits, and what would change them")
         {
             socket, json,
         };
@@ -34,9 +37,11 @@ internal static class DoctorVerb
         return command;
     }
 
+    private static IEnumerable<Finding> Findings() => EngineFacts.All().Concat(KernelFacts.All());
+
     private static void Print()
     {
-        var findings = KernelFacts.All().ToList();
+        var findings = Findings().ToList();
         var width = findings.Max(f => f.Value.Length) + 2;
         foreach (var finding in findings)
         {
@@ -72,7 +77,7 @@ internal static class DoctorVerb
 
     private static void PrintJson()
     {
-        foreach (var finding in KernelFacts.All())
+        foreach (var finding in Findings())
             JsonLine.Write("finding", json =>
             {
                 json.WriteString("name", finding.Name);

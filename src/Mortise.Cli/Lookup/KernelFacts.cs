@@ -22,7 +22,7 @@ internal static class KernelFacts
     public static IEnumerable<Finding> All() => new Func<Finding?>[]
     {
         Descriptors, ConnectionCap, AcceptQueue, SynQueue, Ports, UnprivilegedPorts, TimeWait, SynRetries, Memory,
-        Namespaces, IoUring,
+        Namespaces,
     }.Select(look => look()).OfType<Finding>();
 
     public static string? Sysctl(string name)
@@ -42,20 +42,24 @@ internal static class KernelFacts
 
     private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
-    private static (long Soft, string Hard)? OpenFiles()
+    /// <summary>A limit of this process, see getrlimit(2); <see cref="long.MaxValue"/> is none.</summary>
+    public static (long Soft, long Hard)? Limit(string title)
     {
-        const string Title = "Max open files";
         if (!File.Exists("/proc/self/limits"))
             return null;
+        static long Amount(string text) =>
+            text == "unlimited" ? long.MaxValue : long.Parse(text, CultureInfo.InvariantCulture);
         var line = File.ReadLines("/proc/self/limits")
-            .FirstOrDefault(l => l.StartsWith(Title, StringComparison.Ordinal));
-        return line?[Title.Length..].Split(' ', StringSplitOptions.RemoveEmptyEntries) is [var soft, var hard, ..]
-            ? (soft == "unlimited" ? long.MaxValue : long.Parse(soft, CultureInfo.InvariantCulture), hard)
+            .FirstOrDefault(l => l.StartsWith(title, StringComparison.Ordinal));
+        return line?[title.Length..].Split(' ', StringSplitOptions.RemoveEmptyEntries) is [var soft, var hard, ..]
+            ? (Amount(soft), Amount(hard))
             : null;
     }
 
+    private static (long Soft, long Hard)? OpenFiles() => Limit("Max open files");
+
     private static Finding? Descriptors() => OpenFiles() is not var (soft, hard) ? null : new("open files",
-        Text($"{soft:N0} (hard limit {hard})"), soft < 4096 ? Verdict.Warn : Verdict.Ok,
+        Text($"{soft:N0} (hard limit {hard:N0})"), soft < 4096 ? Verdict.Warn : Verdict.Ok,
         "RLIMIT_NOFILE: every connection is one descriptor", soft < 65536
             ? "LimitNOFILE=65536 in the systemd unit, or ulimit -n up to the hard limit"
             : null);
@@ -150,15 +154,4 @@ internal static class KernelFacts
             ? new("namespaces", "forbidden", Verdict.Note, "demonstrations in a private network are not possible",
                 "sysctl -w user.max_user_namespaces=15000")
             : new("namespaces", "allowed", Verdict.Ok, "`unshare -rn` gives a private network without root");
-
-    private static Finding? IoUring() => !OperatingSystem.IsLinux() ? null : Number("kernel.io_uring_disabled") switch
-    {
-        0 => new("io_uring", "allowed", Verdict.Ok,
-            "kernel.io_uring_disabled is 0; a container's seccomp may still forbid it"),
-        1 when Environment.IsPrivilegedProcess => new("io_uring", "privileged only", Verdict.Ok,
-            "kernel.io_uring_disabled is 1, and this user is privileged"),
-        null => new("io_uring", "unknown", Verdict.Note, "this kernel has no switch for it (before 6.6)"),
-        _ => new("io_uring", "forbidden", Verdict.Note, "epoll is used instead",
-            "sysctl -w kernel.io_uring_disabled=0"),
-    };
 }

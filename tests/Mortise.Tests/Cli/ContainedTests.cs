@@ -31,6 +31,20 @@ public sealed class ContainedTests
     }
 
     [Fact]
+    public async Task The_doctor_says_that_a_filter_denies_io_uring_and_what_would_change_it()
+    {
+        SkipWithoutLauncher();
+        var run = await MortiseProcess.RunShellAsync(
+            $"export MORTISE_ENGINE=auto; exec {Launcher.Value} {Eperm} $MORTISE doctor");
+        Assert.Equal(0, run.ExitCode);
+        Assert.Matches(@"(?m)^ok    engine +epoll +carries TCP and Unix streams here: io_uring_setup: EPERM \(",
+            run.Output);
+        Assert.Matches(@"(?m)^note  io_uring +refused +io_uring_setup: EPERM \(denied by a seccomp filter.*\n"
+            + " +→ a seccomp profile that allows io_uring_setup, ", run.Output);
+        Assert.Matches("(?m)^ok    epoll +serves ", run.Output);
+    }
+
+    [Fact]
     public async Task An_engine_that_is_denied_and_asked_for_by_name_is_an_error_and_not_another_engine()
     {
         SkipWithoutLauncher();
