@@ -25,7 +25,7 @@ internal sealed class ServeFlags
         _reusePort = Switch("--reuse-port", "several servers share the port, the kernel spreads (SO_REUSEPORT)");
         _interface = Text("--interface", "NAME", "only through this network interface, e.g. lo");
         _sndbuf = Text("--sndbuf", "SIZE", "SO_SNDBUF; Linux doubles it, -v shows what is in force");
-        _rcvbuf = Text("--rcvbuf", "SIZE", "SO_RCVBUF; likewise");
+        _rcvbuf = Add(ReceiveBuffer());
         _encoding = Text("--encoding", "NAME", "what peers speak: gb18030, big5, latin1, … (utf-8)");
         _acceptDelay = Text("--accept-delay", "T", "pause after every accept, to watch the accept queue");
         _readyFile = Text("--ready-file", "F", "written once all listen, one endpoint a line; removed at exit");
@@ -57,6 +57,13 @@ internal sealed class ServeFlags
     }
 
     public IReadOnlyList<Option> All => _all;
+
+    /// <summary>`listen` takes it too.</summary>
+    public static Option<string?> ReceiveBuffer() => new("--rcvbuf")
+    {
+        Description = "SO_RCVBUF; Linux doubles it, -v shows what is in force",
+        HelpName = "SIZE",
+    };
 
     /// <exception cref="InvalidSettingException">A value is no time, size, rule, …</exception>
     /// <exception cref="UnsupportedException">A flag whose part is not in this version.</exception>

@@ -160,6 +160,10 @@ internal abstract class ServeLog(ServeSettings settings, CancellationTokenSource
             Note(settings.Verbose ? exception.ToString() : TerminalText.Escape("  " + exception.Message));
     }
 
+    /// <summary>The same for people, or nothing.</summary>
+    public static string BuffersInForce(Connection connection) =>
+        Buffers(connection) is { } buffers ? $" (sndbuf {buffers.Send} B, rcvbuf {buffers.Receive} B)" : "";
+
     /// <summary>The buffers in force, or null where there is no kernel socket or it is gone.</summary>
     protected static (int Send, int Receive)? Buffers(Connection connection)
     {

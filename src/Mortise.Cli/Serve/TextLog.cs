@@ -36,11 +36,8 @@ internal sealed class TextLog(Kind kind, ServeSettings settings, bool chinese, C
         Note(chinese ? "按 Ctrl+C 停止" : "Ctrl+C to stop");
     }
 
-    public override void Accepted(Connection connection)
-    {
-        var buffers = Buffers(connection) is { } b ? $" (sndbuf {b.Send} B, rcvbuf {b.Receive} B)" : "";
-        Line($"#{connection.Id} {Peer(connection.RemoteEndpoint)} connected{buffers}");
-    }
+    public override void Accepted(Connection connection) =>
+        Line($"#{connection.Id} {Peer(connection.RemoteEndpoint)} connected{BuffersInForce(connection)}");
 
     public override void Received(Connection connection, ReadOnlySpan<byte> bytes) =>
         Line($"#{connection.Id} recv {bytes.Length} B \"{Shown(bytes)}\"");

@@ -25,6 +25,7 @@ internal static class ListenVerb
         DefaultValueFactory = _ => 512,
     };
 
+    private static readonly Option<string?> ReceiveBuffer = ServeFlags.ReceiveBuffer();
     private static readonly TalkOptions Talk = new();
 
     public static Command Build()
@@ -35,7 +36,7 @@ internal static class ListenVerb
               mortise listen :9003
               mortise listen tcp://127.0.0.1:0 --json        # the first event names the port
               mortise listen udp://:5353 --hex
-            """) { At, Keep, Ready, Backlog };
+            """) { At, Keep, Ready, Backlog, ReceiveBuffer };
         Talk.AddTo(command);
         command.SetAction(RunAsync);
         return command;
@@ -45,12 +46,14 @@ internal static class ListenVerb
     {
         var endpoint = Endpoint.Parse(parsed.GetValue(At)!);
         var (plan, outgoing) = (Talk.PlanOf(parsed), Talk.OutgoingOf(parsed));
+        var transport = new TransportOptions { Backlog = parsed.GetValue(Backlog) };
+        if (parsed.GetValue(ReceiveBuffer) is { } size)
+            transport.ReceiveBufferBytes = TextValues.Bytes32(size);
         try
         {
             if (endpoint.Kind is EndpointKind.Udp or EndpointKind.UnixDatagram)
-                return await DatagramsAsync(parsed, endpoint, cancellationToken);
-            using var listener = SocketServer.Listen(endpoint,
-                new TransportOptions { Backlog = parsed.GetValue(Backlog) });
+                return await DatagramsAsync(parsed, endpoint, transport, cancellationToken);
+            using var listener = SocketServer.Listen(endpoint, transport);
             using var ready = Announce(parsed, listener.Endpoint, $" (backlog {listener.Backlog})");
             foreach (var note in listener.Notes)
                 Console.Error.WriteLine(note);
@@ -109,11 +112,12 @@ internal static class ListenVerb
         }
     }
 
-    private static async Task<int> DatagramsAsync(ParseResult parsed, Endpoint endpoint,
+    private static async Task<int> DatagramsAsync(ParseResult parsed, Endpoint endpoint, TransportOptions transport,
         CancellationToken cancellationToken)
     {
-        using var socket = DatagramSocket.Bind(endpoint);
-        using var ready = Announce(parsed, socket.LocalEndpoint, "");
+        using var socket = DatagramSocket.Bind(endpoint, transport);
+        using var ready = Announce(parsed, socket.LocalEndpoint,
+            $" (datagrams, rcvbuf {socket.GetSocketBuffers().Receive} B)");
         foreach (var note in socket.Notes)
             Console.Error.WriteLine(note);
         var output = Talk.OutputOf(parsed, Talk.PlanOf(parsed));
@@ -152,6 +156,7 @@ internal static class ListenVerb
                 json.WriteString("remote", connection.RemoteEndpoint.Authority);
             });
         else
-            Console.Error.WriteLine($"#{connection.Id} {connection.RemoteEndpoint.Authority} connected");
+            Console.Error.WriteLine($"#{connection.Id} {connection.RemoteEndpoint.Authority} connected"
+                + (parsed.GetValue(Talk.Verbose) ? ServeLog.BuffersInForce(connection) : ""));
     }
 }

@@ -115,6 +115,25 @@ public sealed class ListenTests
         Assert.Equal("00000000  61 00 62                                          |a.b|", server.Output);
     }
 
+    [Theory]
+    [InlineData("udp://127.0.0.1:0", @"^listening udp://\S+ \(datagrams, rcvbuf 65536 B\)$")]
+    [InlineData("tcp://127.0.0.1:0", @"^#1 \S+ connected \(sndbuf \d+ B, rcvbuf 65536 B\)$")]
+    public async Task The_receive_buffer_is_asked_for_as_with_serve_and_what_is_in_force_is_shown(string at,
+        string shown)
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "it is Linux that doubles the size");
+        await using var server = MortiseProcess.Start("listen", at, "--rcvbuf", "32KiB", "-v");
+        var port = (await server.ErrorAsync(@"listening \S+:(\d+)")).Groups[1].Value;
+        var sent = MortiseProcess.RunAsync(["send", at.Replace(":0", ":" + port), "x", "--wait", "0"]);
+        await server.ErrorAsync(shown);
+        Assert.Equal(0, (await sent).ExitCode);
+        Assert.Equal(0, await server.ExitAsync());
+        var texts = await Task.WhenAll(((string[])["listen", "serve"]).Select(async verb =>
+            (await MortiseProcess.RunAsync([verb, "--help"])).Output.Split('\n').Single(l => l.Contains("--rcvbuf"))));
+        Assert.Single(texts.Select(t => t.Split(' ', StringSplitOptions.RemoveEmptyEntries))
+            .Select(words => string.Join(' ', words)).Distinct());
+    }
+
     private static int Port(JsonElement listening) =>
         int.Parse(listening.GetProperty("endpoint").GetString()!.Split(':')[^1], CultureInfo.InvariantCulture);
 }
