@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Mortise.Server;
+using Mortise.Telemetry;
 
 namespace Mortise;
 
@@ -85,7 +86,7 @@ public sealed class SocketServer : IAsyncDisposable
         Action<ServerOptions>? configure = null) =>
         Start([endpoint], c => c.HandleAsync(codec, handler), o =>
         {
-            o.HandlerName = ConnectionServer.NameOf(handler);
+            o.HandlerName = CodeName.Of(handler);
             configure?.Invoke(o);
         });
 

@@ -138,12 +138,9 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
     void IConnectionOwner.Released() => _admission.ReleaseDescriptor();
 
     void IConnectionOwner.HomeBlocked(Connection connection, bool certain, string home, int others,
-        TimeSpan elapsed) => ServerLog.HomeBlocked(_options.Log, _options.HandlerName ?? NameOf(_handler),
+        TimeSpan elapsed) => ServerLog.HomeBlocked(_options.Log, _options.HandlerName ?? CodeName.Of(_handler),
             certain ? Name(connection) : $"{Name(connection)}, or of one served before it,", home,
             (long)elapsed.TotalMilliseconds, others);
-
-    internal static string NameOf(Delegate handler) => handler.Method.DeclaringType is { } type
-        ? $"{type.FullName}.{handler.Method.Name}" : handler.Method.Name;
 
     private void Start(Newcomer newcomer, string listener)
     {
