@@ -28,7 +28,10 @@ internal static class CommandLine
     public static async Task<int> RunAsync(string[] args)
     {
         Language.AcceptOnlyFromAmong("en", "zh");
-        var root = new RootCommand("Socket servers and clients that explain themselves.") { Language };
+        var root = new RootCommand($"Socket servers and clients that explain themselves.\n\n{ExitCodes.Told}")
+        {
+            Language,
+        };
         foreach (var verb in Verbs())
             root.Add(verb);
         if (args is ["help", ..])
@@ -40,7 +43,10 @@ internal static class CommandLine
         if (parsed.Errors.Count > 0 || stray.Count > 0)
             return TellUsage(parsed, stray);
         bool Given(string name) => parsed.Tokens.Any(t => t.Type == TokenType.Option && t.Value == name);
-        var report = new FailureReport(Given("--json"), Given("-v") || Given("--verbose"),
+        // The long way to say --json; where a verb has no such option there is no such token.
+        var isJson = Given("--json") || parsed.Tokens.Zip(parsed.Tokens.Skip(1))
+            .Any(pair => pair is { First: { Type: TokenType.Option, Value: "--log-format" }, Second.Value: "json" });
+        var report = new FailureReport(isJson, Given("-v") || Given("--verbose"),
             parsed.GetValue(Language) ?? "en");
         using var interrupts = new Interrupts();
         try

@@ -7,6 +7,21 @@ internal static class ExitCodes
         CannotBind = 7, Reset = 8, Protocol = 9, Tls = 10, Permission = 11, Unsupported = 12, Exhausted = 13,
         Unexpected = 70, Interrupted = 130;
 
+    /// <summary>For --help.</summary>
+    public const string Told = """
+        Exit codes:
+            0  done, drained               7  cannot bind
+            1  --expect not met            8  reset, broken pipe
+            2  usage, bad rule, address    9  framing or protocol error, truncated
+            3  name not found             10  TLS failure
+            4  refused                    11  permission
+            5  timed out                  12  not supported on this system
+            6  unreachable                13  out of descriptors, memory or disk
+           70  an error that Mortise did not foresee
+          130  interrupted: what had to be done is not. connect, send, play and listen close in order at the first
+               Ctrl+C or SIGTERM; serve and listen --keep drain at the first and exit 0, a second one aborts
+        """;
+
     /// <summary>The code of a failure; <see cref="Unexpected"/> for what no part of Mortise foresaw.</summary>
     public static int Of(Exception failure) => failure switch
     {

@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using System.Text.Json;
 using Xunit;
 
 namespace Mortise.Tests.Cli.Talk;
@@ -141,6 +142,24 @@ public sealed class ConnectEndTests
         Assert.Empty(await socket.HearToEndAsync());   // FIN, not RST
         Assert.Equal(130, await client.ExitAsync());
         Assert.Equal("interrupted", client.ErrorLines[^1]);
+        var help = await MortiseProcess.RunAsync(["--help"]);
+        Assert.Matches(@"130  interrupted: .*connect, send, play and listen close in order at the first\s",
+            help.Output);
+    }
+
+    [Theory, InlineData("--json"), InlineData("--log-format=json"), InlineData("--log-format", "json")]
+    public async Task A_failure_is_an_event_wherever_events_are_asked_for(params string[] flags)
+    {
+        var run = await MortiseProcess.RunAsync(["connect", "tcp://127.0.0.1:1", .. flags]);
+        Assert.Equal((4, ""), (run.ExitCode, run.Error));
+        var told = JsonDocument.Parse(run.Output).RootElement;
+        Assert.Equal(("error", "ECONNREFUSED"),
+            (told.GetProperty("ev").GetString(), told.GetProperty("symbol").GetString()));
+        using var taken = new BarePeer();
+        var serve = await MortiseProcess.RunAsync(["serve", "echo", taken.Address, .. flags]);
+        Assert.Equal(7, serve.ExitCode);
+        Assert.Contains("\"symbol\":\"EADDRINUSE\"", serve.Output, StringComparison.Ordinal);
+        Assert.DoesNotContain("EADDRINUSE", serve.Error, StringComparison.Ordinal);
     }
 
     [Fact]
