@@ -8,7 +8,7 @@ internal sealed class BenchOptions
 {
     public const string Usage = """
         bench peers [--quick] [--rounds N] [--seconds S] [--servers A,B] [--loads L,L] [--cpu N] [--load-cpu N]
-        bench scale [--quick] [--connections N] [--idle-seconds S] [--rounds N] [--servers A,B] [--cpu N]
+        bench scale [--quick] [--connections N] [--idle-seconds S] [--rounds N] [--servers A,B] [--cpu N] [--only-idle]
         bench churn [--quick] [--connections N] [--servers A,B] [--seed N]
         bench micro [BenchmarkDotNet's own arguments]
           --quick      proves that everything works; its numbers mean nothing and no file is written
@@ -17,6 +17,7 @@ internal sealed class BenchOptions
           --seconds    measured of each of the two servers of a pair (0.6)
           --loads      CONNECTIONSxBYTESxINFLIGHT; 'stream' in place of INFLIGHT keeps BYTES on the way all the time
           --no-latency leaves out the latency at half of saturation; --only-latency leaves out all else
+          --only-idle  memory of idle connections and nothing else; --servers may name a -bare one
           --cpu        the one that server and load share; --load-cpu: where the load of the latency runs
           --out        folder for the table and the raw data; a choice of servers or loads is only written with it
         """;
@@ -41,6 +42,8 @@ internal sealed class BenchOptions
 
     public bool Ratios { get; private set; } = true;
 
+    public bool OnlyIdle { get; private set; }
+
     /// <summary>Server and load share it, so that the distance of two processors is no part of the result.</summary>
     public int Cpu { get; private set; } = Environment.ProcessorCount - 1;
 
@@ -51,7 +54,8 @@ internal sealed class BenchOptions
 
     /// <summary>Where the results are written; null when they are not.</summary>
     public string? Folder => _folder
-        ?? (Quick || Servers is not null || Loads is not null || !Latency || !Ratios ? null : Machine.ResultsFolder);
+        ?? (Quick || Servers is not null || Loads is not null || !Latency || !Ratios || OnlyIdle
+            ? null : Machine.ResultsFolder);
 
     private string? _folder;
     private int? _loadCpu;
@@ -77,6 +81,7 @@ internal sealed class BenchOptions
             case "--quick": Quick = true; break;
             case "--no-latency": Latency = false; break;
             case "--only-latency": Ratios = false; break;
+            case "--only-idle": OnlyIdle = true; break;
             case "--rounds": Rounds = int.Parse(value()); break;
             case "--other-rounds": OtherRounds = int.Parse(value()); break;
             case "--seconds": Seconds = double.Parse(value(), CultureInfo.InvariantCulture); break;

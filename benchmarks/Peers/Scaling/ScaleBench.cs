@@ -32,7 +32,7 @@ internal static class ScaleBench
         foreach (var (kind, engine) in Kinds(ours, options))
             await TryAsync(data, $"idle {kind}", async () => data.Idle.Add(
                 await IdleMemory.MeasureAsync(kind, engine, sizes.Idle, sizes.IdleTime, programs)));
-        foreach (var engine in ours.Where(e => quick || options.Servers is not null || e.Engine != "managed"))
+        foreach (var engine in options.OnlyIdle ? [] : ours.Where(e => quick || options.Servers is not null || e.Engine != "managed"))
         {
             await TryAsync(data, $"many {engine.Name}", async () => data.Many.Add(await ManyProcesses.MeasureAsync(
                 engine.Name, engine.Engine, sizes.Processes, sizes.Many, DescriptorsMax, programs)));
@@ -47,17 +47,23 @@ internal static class ScaleBench
         return data.Failures.Count > missing ? 1 : 0;
     }
 
-    /// <summary>Ours first, bare and with everything a server has, then the others.</summary>
+    /// <summary>What was asked for; else ours, bare and with everything a server has, then the others.</summary>
     private static IEnumerable<(string Kind, string? Engine)> Kinds(Contestant[] ours, BenchOptions options)
     {
+        if (options.Servers is { } asked)
+        {
+            foreach (var server in asked.Where(s => s.Family == Family.DotNet || ours.Contains(s)))
+                yield return (server.Name, server.Engine);
+            yield break;
+        }
+
         foreach (var engine in ours)
         {
             yield return ($"{engine.Name}-bare", engine.Engine);
             yield return (engine.Name, engine.Engine);
         }
 
-        var others = options.Servers?.Where(s => s.Family == Family.DotNet).Select(s => s.Name)
-            ?? (options.Quick ? ["socket"] : ["socket", "kestrel"]);
+        string[] others = options.Quick ? ["socket"] : ["socket", "kestrel"];
         foreach (var other in others)
             yield return (other, null);
     }

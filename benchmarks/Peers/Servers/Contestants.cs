@@ -43,7 +43,12 @@ internal sealed record Contestant(string Name, Family Family, string? Engine, bo
         new("kestrel", Family.DotNet, null, false, "Kestrel's stock transport under a ConnectionHandler"),
     ];
 
+    /// <summary>Accepted by hand, nothing around them: only <c>bench scale</c> asks what they cost.</summary>
+    private static readonly Contestant[] Bare = [.. Engines.Select(e => new Contestant($"mortise-{e.Suffix}-bare",
+        Family.Mortise, e.Engine, false, $"a connection and nothing else on {e.Engine}"))];
+
     /// <exception cref="FormatException">There is no such server.</exception>
-    public static Contestant Named(string name) => All.FirstOrDefault(c => c.Name == name)
-        ?? throw new FormatException($"no server '{name}'; there are: {string.Join(", ", All.Select(c => c.Name))}");
+    public static Contestant Named(string name) => All.Concat(Bare).FirstOrDefault(c => c.Name == name)
+        ?? throw new FormatException(
+            $"no server '{name}'; there are: {string.Join(", ", All.Concat(Bare).Select(c => c.Name))}");
 }

@@ -48,16 +48,22 @@ internal static class MortiseServers
 
     private static async Task EchoAsync(Connection connection)
     {
-        await using (connection)
+        try
         {
-            try
+            while (true)
             {
-                await LoopAsync(connection);
-            }
-            catch (ConnectionException)
-            {
-                // the load ends its connections with a reset
+                var read = await connection.Input.ReadAsync();
+                await connection.SendAsync(read.Buffer);
+                connection.Input.AdvanceTo(read.Buffer.End);
+                if (read.IsCompleted)
+                    break;
             }
         }
+        catch (ConnectionException)
+        {
+            // the load ends its connections with a reset
+        }
+
+        await connection.DisposeAsync();
     }
 }
