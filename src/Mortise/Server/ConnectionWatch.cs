@@ -13,12 +13,13 @@ internal sealed class ConnectionWatch : IDisposable
     private readonly Patience _patience;
     private readonly ITimer _timer;
     private readonly Lock _gate = new();
-    private volatile TimerWheel[] _wheels = [new(home: null)];
+    private volatile WatchWheel[] _wheels;
     private int _ticking;
 
     public ConnectionWatch(ServerOptions options)
     {
         _patience = new Patience(options);
+        _wheels = [new(_patience, home: null)];
         _timer = options.Time.CreateTimer(static s => ((ConnectionWatch)s!).Tick(), this, _patience.Tick,
             _patience.Tick);
     }
@@ -39,7 +40,7 @@ internal sealed class ConnectionWatch : IDisposable
     {
         var wheel = WheelOf(connection);
         connection.NoteTicks(wheel.Ticks);
-        var watched = new WatchedConnection(connection, _patience, wheel);
+        var watched = new WatchedConnection(connection, wheel);
         connection.Record = watched;
         wheel.Add(watched, Patience.Due(connection.ReceivedTick, _patience.Shortest));
     }
@@ -73,7 +74,7 @@ internal sealed class ConnectionWatch : IDisposable
         }
     }
 
-    private TimerWheel WheelOf(Connection connection)
+    private WatchWheel WheelOf(Connection connection)
     {
         foreach (var wheel in _wheels)
             if (wheel.Home == connection.Home)
@@ -83,7 +84,7 @@ internal sealed class ConnectionWatch : IDisposable
             if (_wheels.FirstOrDefault(w => w.Home == connection.Home) is { } other)
                 return other;
             // The connection that comes first opens the way to its home for good; what that keeps is one per loop.
-            var wheel = new TimerWheel(connection.Home, connection.Post);
+            var wheel = new WatchWheel(_patience, connection.Home, connection.Post);
             _wheels = [.. _wheels, wheel];
             return wheel;
         }

@@ -30,7 +30,7 @@ internal abstract class WheelEntry
 /// slot for their round. Adding, removing and moving take the same time for one entry and for 100,000. Safe from any
 /// thread; the lock is uncontended where a wheel has a home.
 /// </summary>
-internal sealed class TimerWheel(object? home, Action<SendOrPostCallback, object?>? post = null)
+internal class TimerWheel(object? home, Action<SendOrPostCallback, object?>? post = null)
 {
     private const int Slots = 512;
 

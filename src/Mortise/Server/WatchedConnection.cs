@@ -5,25 +5,27 @@ namespace Mortise.Server;
 /// is shorter than <see cref="Patience.Shortest"/>, so one look so often meets every deadline, and the connection need
 /// not say that something began.
 /// </summary>
-internal sealed class WatchedConnection(Connection connection, Patience patience, TimerWheel wheel) : WheelEntry
+internal sealed class WatchedConnection(Connection connection, WatchWheel wheel) : WheelEntry
 {
-    private const long Never = -1;
-
-    private long _lookedAt = connection.ReceivedTick;
-    private long _quietSince = connection.ReceivedTick;
-    private long _stalledSince = Never;
-    private CloseReason _verdict;
+    // Every connection has one of these: ticks are kept by half, see Connection.TickOf.
+    private int _lookedAt = (int)connection.ReceivedTick;
+    private int _quietSince = (int)connection.ReceivedTick;
+    private int _stalledSince;
+    private byte _verdict;
+    private bool _isStalled;
     private bool _letGo;
     private bool _soft;
 
     public Connection Connection => connection;
+
+    private Patience Limits => wheel.Patience;
 
     public void Leave() => wheel.Remove(this);
 
     protected internal override long Look(long now, out bool act)
     {
         act = false;
-        var next = Patience.Due(now, patience.Shortest);
+        var next = Patience.Due(now, Limits.Shortest);
         if (connection.CloseReason is null)
         {
             next = Math.Min(next, ReceivingDue(now, ref act));
@@ -31,16 +33,16 @@ internal sealed class WatchedConnection(Connection connection, Patience patience
             next = Math.Min(next, FrameDue(now, ref act));
         }
 
-        _lookedAt = now;
+        _lookedAt = (int)now;
         return next;
     }
 
     protected internal override void Act()
     {
         if (_soft)
-            connection.EndInput(_verdict);
+            connection.EndInput((CloseReason)_verdict);
         else
-            connection.Abort(_verdict);
+            connection.Abort((CloseReason)_verdict);
     }
 
     /// <summary>First the handler is told that nobody waits any more; one that does not leave is cut off.</summary>
@@ -48,31 +50,33 @@ internal sealed class WatchedConnection(Connection connection, Patience patience
     {
         // While bytes wait for it, the handler is the slow one.
         var moved = connection.BytesHeld > 0 ? now : connection.ReceivedTick;
-        if (moved >= _quietSince)
-            (_quietSince, _letGo) = (moved, false);
-        var due = Patience.Due(_quietSince, patience.Idle);
+        if (moved >= connection.TickOf(_quietSince))
+            (_quietSince, _letGo) = ((int)moved, false);
+        var due = Patience.Due(connection.TickOf(_quietSince), Limits.Idle);
         if (due > now)
             return due;
-        (act, _verdict, _soft) = (true, CloseReason.Idle, !_letGo);
-        (_quietSince, _letGo) = (now, true);
-        return Patience.Due(now, patience.Idle);
+        act = Judge(CloseReason.Idle, soft: !_letGo);
+        (_quietSince, _letGo) = ((int)now, true);
+        return Patience.Due(now, Limits.Idle);
     }
 
     private long SendingDue(long now, ref bool act)
     {
         if (connection.BytesQueued == 0)
         {
-            _stalledSince = Never;
+            _isStalled = false;
             return long.MaxValue;
         }
 
         // Bytes wait since the last look, or since the kernel took some; or else since nobody knows when, and then the
         // peer's time begins now.
         var sent = connection.SentTick;
-        _stalledSince = _stalledSince >= 0 ? Math.Max(_stalledSince, sent) : sent >= _lookedAt ? sent : now;
-        var due = Patience.Due(_stalledSince, patience.WriteStall);
+        var since = _isStalled ? Math.Max(connection.TickOf(_stalledSince), sent)
+            : sent >= connection.TickOf(_lookedAt) ? sent : now;
+        (_stalledSince, _isStalled) = ((int)since, true);
+        var due = Patience.Due(since, Limits.WriteStall);
         if (due <= now)
-            (act, _verdict, _soft) = (true, CloseReason.WriteStalled, false);
+            act = Judge(CloseReason.WriteStalled, soft: false);
         return due;
     }
 
@@ -81,12 +85,25 @@ internal sealed class WatchedConnection(Connection connection, Patience patience
         var begunAt = connection.FrameBegunAt;
         if (begunAt < 0)
             return long.MaxValue;
-        var earned = patience.OfBytes(connection.BytesReceived - begunAt);
-        var due = Patience.Due(connection.FrameTick, Math.Min(patience.Frame, earned));
+        var earned = Limits.OfBytes(connection.BytesReceived - begunAt);
+        var due = Patience.Due(connection.FrameTick, Math.Min(Limits.Frame, earned));
         if (due <= now)
-            (act, _verdict, _soft) = (true, CloseReason.ReceiveTooSlow, false);
+            act = Judge(CloseReason.ReceiveTooSlow, soft: false);
         return due;
     }
+
+    private bool Judge(CloseReason verdict, bool soft)
+    {
+        (_verdict, _soft) = ((byte)verdict, soft);
+        return true;
+    }
+}
+
+/// <summary>A wheel of connections, and the timeouts that they are looked at for.</summary>
+internal sealed class WatchWheel(Patience patience, object? home, Action<SendOrPostCallback, object?>? post = null)
+    : TimerWheel(home, post)
+{
+    public Patience Patience => patience;
 }
 
 /// <summary>The timeouts of a server in ticks of its timer, a quarter of the shortest, from 10 ms to 1 s.</summary>

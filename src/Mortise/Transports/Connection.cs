@@ -119,13 +119,13 @@ public abstract partial class Connection : IAsyncDisposable
     internal object? Record { get; set; }
 
     /// <summary>The tick at which bytes came last.</summary>
-    internal long ReceivedTick => Whole(_receivedTick);
+    internal long ReceivedTick => TickOf(_receivedTick);
 
     /// <summary>The tick at which the kernel took bytes last.</summary>
-    internal long SentTick => Whole(_sentTick);
+    internal long SentTick => TickOf(_sentTick);
 
     /// <summary>The tick at which <see cref="FrameBegunAt"/> changed.</summary>
-    internal long FrameTick => Whole(_frames?.BegunTick ?? 0);
+    internal long FrameTick => TickOf(_frames?.BegunTick ?? 0);
 
     /// <summary>Whole frames a session has read.</summary>
     internal long FramesReceived
@@ -279,10 +279,10 @@ public abstract partial class Connection : IAsyncDisposable
         Interlocked.CompareExchange(ref _reason, (int)reason, -1) == -1;
 
     /// <summary>
-    /// Half of a tick is kept, for every connection has some. One so old that half is not enough (68 years, or 248 days
-    /// where a tick is 10 ms) counts as new, not as over.
+    /// The whole of a tick. Half of each is kept, for every connection has some. One so old that half is not enough (68
+    /// years, or 248 days where a tick is 10 ms) counts as new, not as over.
     /// </summary>
-    private long Whole(int tick)
+    internal long TickOf(int tick)
     {
         var now = _ticks.Value;
         return now - Math.Max((int)now - tick, 0);

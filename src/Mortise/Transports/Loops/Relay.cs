@@ -6,9 +6,8 @@ namespace Mortise.Transports.Loops;
 /// An echo or a proxy on one loop: what arrives on one connection is queued on another (or the same) as it is. It stops
 /// taking while the destination's queue is full.
 /// </summary>
-internal sealed class Relay(LoopConnection source, LoopWriter destination)
+internal sealed class Relay(LoopConnection source, LoopWriter destination) : TaskCompletionSource
 {
-    private readonly TaskCompletionSource _done = new();
     private bool _blocked;
     private Exception? _fault;
 
@@ -21,7 +20,7 @@ internal sealed class Relay(LoopConnection source, LoopWriter destination)
         }
 
         GoOn();
-        return _done.Task;
+        return Task;
     }
 
     /// <summary>False when the destination's queue is full: then the block stays with the source.</summary>
@@ -68,20 +67,20 @@ internal sealed class Relay(LoopConnection source, LoopWriter destination)
     public void Fail(Exception fault)
     {
         Leave();
-        _done.TrySetException(fault);
+        TrySetException(fault);
     }
 
     /// <summary>Its owner does not wait for it any more.</summary>
     public void Abandon()
     {
         Leave();
-        _done.TrySetResult();
+        TrySetResult();
     }
 
     private void End()
     {
         Leave();
-        _done.TrySetResult();
+        TrySetResult();
     }
 
     private void Leave()
