@@ -195,6 +195,12 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
             ServerLog.HandlerFault(_options.Log, e, Name(connection));
         }
 
+        _ = EndAsync(connection, reason, activity);
+    }
+
+    /// <summary>What follows the handler, apart from it: what it needs is not kept while the handler waits.</summary>
+    private async Task EndAsync(Connection connection, CloseReason reason, Activity? activity)
+    {
         try
         {
             await connection.CloseAsync(reason, _options.WriteStallTimeout, _options.CloseLinger).ConfigureAwait(false);

@@ -7,8 +7,9 @@ namespace Mortise.Transports.Loops;
 /// What has arrived for a connection and was not asked for yet. It pauses the kernel when that is more than 64 KiB, so
 /// that one reader that dawdles holds no more than that of what all share.
 /// </summary>
-/// <remarks>The loop's thread only.</remarks>
-internal sealed class Inbox(LoopConnection connection)
+/// <remarks>The loop's thread only. A part of its reader, never copied: an object of its own would cost every idle
+/// connection more.</remarks>
+internal struct Inbox(LoopConnection connection)
 {
     private const int BytesMax = 64 * 1024;
 
@@ -22,14 +23,12 @@ internal sealed class Inbox(LoopConnection connection)
     private Block? _last;
     private int _bytes;
     private int _blocks;
-    private int _errno;
-    private int _directBytesLeft;
+    private Ending? _ending;
     private Flow _flow;
     private bool _resumeWanted;
     private bool _inputEnded;
     private bool _nothingLeft;
     private bool _discarding;
-    private TaskCompletionSource? _peerEnd;
 
     private enum Flow : byte
     {
@@ -46,20 +45,24 @@ internal sealed class Inbox(LoopConnection connection)
     public bool PeerFinished { get; private set; }
 
     /// <summary>Nothing more will be there after what was taken.</summary>
-    public bool IsAtEnd => _first is null && (PeerFinished && _errno == 0 || _nothingLeft);
+    public readonly bool IsAtEnd => _first is null && (PeerFinished && Errno == 0 || _nothingLeft);
 
     /// <summary>What to throw when everything that arrived before it has been read.</summary>
-    public Exception? Failure { get; private set; }
+    public readonly Exception? Failure => _ending?.Failure;
 
     /// <summary>Bytes that arrived after the owner had left.</summary>
-    public long Discarded { get; private set; }
+    public readonly long Discarded => _ending?.Discarded ?? 0;
+
+    private readonly int Errno => _ending?.Errno ?? 0;
+
+    private Ending End => _ending ??= new Ending();
 
     public void Received(Block block)
     {
         connection.CountReceived(block.Filled);
         if (_discarding)
         {
-            Discarded += block.Filled;
+            End.Discarded += block.Filled;
             BlockPool.Shared.Return(block);
             return;
         }
@@ -79,10 +82,11 @@ internal sealed class Inbox(LoopConnection connection)
     public void Ended(int errno)
     {
         PeerFinished = true;
-        _errno = errno;
-        _peerEnd?.TrySetResult();
+        if (errno != 0)
+            End.Errno = errno;
+        _ending?.PeerEnd?.TrySetResult();
         if (_first is null && errno != 0)
-            Failure = connection.Fail("recv", errno);
+            End.Failure = connection.Fail("recv", errno);
         connection.Loop.Ready(connection);
     }
 
@@ -93,8 +97,8 @@ internal sealed class Inbox(LoopConnection connection)
         {
             if (_flow == Flow.Direct && !PeerFinished && !_discarding && !_nothingLeft)
                 ReceiveDirectly();
-            else if (_errno != 0)
-                Failure ??= connection.Fail("recv", _errno);
+            else if (Errno != 0)
+                End.Failure ??= connection.Fail("recv", Errno);
         }
 
         var all = (_first, _last);
@@ -146,8 +150,8 @@ internal sealed class Inbox(LoopConnection connection)
     {
         if (PeerFinished)
             return Task.CompletedTask;
-        _peerEnd ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        return _peerEnd.Task;
+        End.PeerEnd ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        return End.PeerEnd.Task;
     }
 
     public Task RelayTo(LoopWriter destination, (Block? First, int Start) held)
@@ -163,7 +167,7 @@ internal sealed class Inbox(LoopConnection connection)
     {
         ThrowAway();
         if (connection.IsDetaching)
-            _peerEnd?.TrySetResult();
+            _ending?.PeerEnd?.TrySetResult();
         Relay?.Fail(Failure ?? connection.Ended("recv"));
     }
 
@@ -204,7 +208,7 @@ internal sealed class Inbox(LoopConnection connection)
     private void GoDirect()
     {
         _flow = Flow.Direct;
-        _directBytesLeft = connection.BytesWaiting();
+        End.DirectBytesLeft = connection.BytesWaiting();
         connection.Loop.Ready(connection);
     }
 
@@ -212,7 +216,7 @@ internal sealed class Inbox(LoopConnection connection)
     /// go.</summary>
     private void ReceiveDirectly()
     {
-        if (_directBytesLeft <= 0)
+        if (End.DirectBytesLeft <= 0)
         {
             _nothingLeft = true;
             return;
@@ -223,7 +227,7 @@ internal sealed class Inbox(LoopConnection connection)
         if (received > 0)
         {
             block.Fill(received);
-            _directBytesLeft -= received;
+            End.DirectBytesLeft -= received;
             connection.CountReceived(received);
             Add(block);
             return;
@@ -248,9 +252,22 @@ internal sealed class Inbox(LoopConnection connection)
 
     private void Drop()
     {
-        Discarded += _bytes;
+        if (_bytes > 0)
+            End.Discarded += _bytes;
         BlockPool.Shared.ReturnChain(_first);
         _first = _last = null;
         _bytes = _blocks = 0;
+    }
+
+    /// <summary>What only a connection that ends needs.</summary>
+    private sealed class Ending
+    {
+        public Exception? Failure;
+        public TaskCompletionSource? PeerEnd;
+        public long Discarded;
+        public int Errno;
+
+        /// <summary>Of what the kernel had when the input ended.</summary>
+        public int DirectBytesLeft;
     }
 }

@@ -27,26 +27,27 @@ internal sealed class LoopReader : PipeReader, IValueTaskSource<ReadResult>
     private const int Giving = 5;     // as idle, but the loop hands over; an owner on another thread waits a moment
 
     private readonly LoopConnection _connection;
+    private Inbox _inbox;
     private LoopWait _wait;
     private Block? _head;
     private Block? _tail;
     private int _headStart;
     private long _consumed;
     private int _state;
-    private int _cancelRequested;
-    private int _giveMorePosted;
     private CancellationToken _waitToken;
+    private bool _cancelRequested;
+    private bool _giveMorePosted;
     private bool _hasUnexamined;
     private bool _endOfStream;
 
     public LoopReader(LoopConnection connection)
     {
         _connection = connection;
-        Inbox = new Inbox(connection);
+        _inbox = new Inbox(connection);
     }
 
     /// <summary>What has arrived and was not taken; the loop's thread only.</summary>
-    public Inbox Inbox { get; }
+    public ref Inbox Inbox => ref _inbox;
 
     /// <summary>Bytes received and not yet consumed.</summary>
     public long Held => Math.Max(0, _connection.BytesReceived - Inbox.Discarded - Volatile.Read(ref _consumed));
@@ -70,7 +71,7 @@ internal sealed class LoopReader : PipeReader, IValueTaskSource<ReadResult>
         {
             result = default;
             Leave();
-            if (!Loop.IsCurrent && Interlocked.Exchange(ref _giveMorePosted, 1) == 0)
+            if (!Loop.IsCurrent && !Interlocked.Exchange(ref _giveMorePosted, true))
                 Loop.Post(static r => ((LoopReader)r!).GiveMore(), this);
             return false;
         }
@@ -105,7 +106,7 @@ internal sealed class LoopReader : PipeReader, IValueTaskSource<ReadResult>
 
     public override void CancelPendingRead()
     {
-        Volatile.Write(ref _cancelRequested, 1);
+        Volatile.Write(ref _cancelRequested, true);
         Loop.Post(static r => ((LoopReader)r!).Wake(), this);
     }
 
@@ -240,14 +241,14 @@ internal sealed class LoopReader : PipeReader, IValueTaskSource<ReadResult>
     /// <summary>An owner on another thread looked in vain: the next look finds what is there now.</summary>
     private void GiveMore()
     {
-        Volatile.Write(ref _giveMorePosted, 0);
+        Volatile.Write(ref _giveMorePosted, false);
         if (Interlocked.CompareExchange(ref _state, Giving, Idle) != Idle)
             return;
         Take();
         Volatile.Write(ref _state, Idle);
     }
 
-    private bool HasNews => _hasUnexamined || _endOfStream || Volatile.Read(ref _cancelRequested) == 1;
+    private bool HasNews => _hasUnexamined || _endOfStream || Volatile.Read(ref _cancelRequested);
 
     /// <summary>What has arrived becomes the owner's; on the loop's thread, and nobody looks at the chain.</summary>
     private void Take()
@@ -345,8 +346,8 @@ internal sealed class LoopReader : PipeReader, IValueTaskSource<ReadResult>
     public void EndRelay() => Leave();
 
     /// <summary>True once after <see cref="CancelPendingRead"/>.</summary>
-    public bool TakeCancel() => Volatile.Read(ref _cancelRequested) == 1
-        && Interlocked.Exchange(ref _cancelRequested, 0) == 1;
+    public bool TakeCancel() => Volatile.Read(ref _cancelRequested)
+        && Interlocked.Exchange(ref _cancelRequested, false);
 
     private void Enter()
     {

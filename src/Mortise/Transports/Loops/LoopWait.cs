@@ -12,7 +12,6 @@ internal struct LoopWait
 
     private Action<object?>? _continuation;
     private object? _state;
-    private SynchronizationContext? _elsewhere;
     private short _version;
 
     /// <summary>The loop has taken note of the wait; only its thread looks at this.</summary>
@@ -22,7 +21,6 @@ internal struct LoopWait
     {
         _continuation = null;
         _state = null;
-        _elsewhere = null;
         return ++_version;
     }
 
@@ -45,11 +43,11 @@ internal struct LoopWait
         if ((flags & ValueTaskSourceOnCompletedFlags.FlowExecutionContext) != 0
             && ExecutionContext.Capture() is { } flow)
             (continuation, state) = (RunInFlow, Tuple.Create(flow, continuation, state));
-        _state = state;
         if ((flags & ValueTaskSourceOnCompletedFlags.UseSchedulingContext) != 0
             && SynchronizationContext.Current is { } context && context.GetType() != typeof(SynchronizationContext)
             && (context != connection.Loop.Context || !connection.RunsAtHome))
-            _elsewhere = context;
+            (continuation, state) = (GoElsewhere, Tuple.Create(context, continuation, state));
+        _state = state;
         if (connection.Loop.IsCurrent && _continuation is null)
             _continuation = continuation;
         else if (Interlocked.CompareExchange(ref _continuation, continuation, null) is { } other)
@@ -66,7 +64,7 @@ internal struct LoopWait
         if (continuation is null)
             return;
         Volatile.Write(ref _continuation, Completed);
-        if (connection.RunsAtHome && _elsewhere is null)
+        if (connection.RunsAtHome)
             continuation(_state);
         else
             Schedule(connection, continuation);
@@ -74,9 +72,7 @@ internal struct LoopWait
 
     private readonly void Schedule(LoopConnection connection, Action<object?> continuation)
     {
-        if (_elsewhere is { } context)
-            context.Post(static s => Call((Tuple<Action<object?>, object?>)s!), Tuple.Create(continuation, _state));
-        else if (connection.RunsAtHome)
+        if (connection.RunsAtHome)
             connection.Loop.Post(static s => Call((Tuple<Action<object?>, object?>)s!),
                 Tuple.Create(continuation, _state));
         else
@@ -84,6 +80,12 @@ internal struct LoopWait
     }
 
     private static void Call(Tuple<Action<object?>, object?> work) => work.Item1(work.Item2);
+
+    private static void GoElsewhere(object? work)
+    {
+        var (context, continuation, state) = (Tuple<SynchronizationContext, Action<object?>, object?>)work!;
+        context.Post(static s => Call((Tuple<Action<object?>, object?>)s!), Tuple.Create(continuation, state));
+    }
 
     private static void RunInFlow(object? work)
     {

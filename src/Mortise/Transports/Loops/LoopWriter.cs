@@ -23,7 +23,7 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
     /// <summary>From here on waiting for the kernel is cheaper than a copy.</summary>
     private const int BorrowedBytesMin = 8 * 1024;
 
-    private readonly SendQueue _queue = new();
+    private SendQueue _queue;
     private long _sent;
     private bool _completed;
     private bool _broken;
