@@ -91,6 +91,7 @@ public sealed class Session<T> : IAsyncDisposable
     }
 
     /// <summary>Waits for the next message; false at the end of the stream.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     internal async ValueTask<(bool Some, T Message)> TryReceiveAsync(CancellationToken cancellationToken)
     {
         T message;
@@ -106,7 +107,11 @@ public sealed class Session<T> : IAsyncDisposable
     /// <summary>Waits for one message.</summary>
     /// <exception cref="FrameException">The stream ended or broke the framing rule.</exception>
     /// <exception cref="ConnectionException">The connection was reset or aborted.</exception>
-    public async ValueTask<T> ReceiveAsync(CancellationToken cancellationToken = default)
+    public ValueTask<T> ReceiveAsync(CancellationToken cancellationToken = default) =>
+        Connection.AtHome(ReceiveOneAsync(cancellationToken));
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<T> ReceiveOneAsync(CancellationToken cancellationToken)
     {
         var (some, message) = await TryReceiveAsync(cancellationToken).ConfigureAwait(false);
         return some ? message : throw new FrameException(Mortise.CloseReason.UnexpectedEof,
@@ -202,8 +207,17 @@ public sealed class Session<T> : IAsyncDisposable
         }
     }
 
-    private async ValueTask FlushAsync(CancellationToken cancellationToken) =>
-        await Connection.Output.FlushAsync(cancellationToken).ConfigureAwait(false);
+    private ValueTask FlushAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            return Connection.Flushed(Connection.Output.FlushAsync(cancellationToken));
+        }
+        catch (Exception e)
+        {
+            return ValueTask.FromException(e);
+        }
+    }
 
     private async Task FlushQuietlyAsync()
     {

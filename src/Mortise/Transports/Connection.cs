@@ -161,8 +161,17 @@ public abstract partial class Connection : IAsyncDisposable
     /// </summary>
     /// <exception cref="ConnectionException">The connection is over; it carries the <see
     /// cref="CloseReason"/>.</exception>
-    public async ValueTask SendAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken = default) =>
-        await Output.WriteAsync(bytes, cancellationToken).ConfigureAwait(false);
+    public ValueTask SendAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken = default)
+    {
+        try
+        {
+            return Flushed(Output.WriteAsync(bytes, cancellationToken));
+        }
+        catch (Exception e)
+        {
+            return ValueTask.FromException(e);
+        }
+    }
 
     /// <summary>
     /// Sends several buffers as one piece with one gathered system call (<c>sendmsg(2)</c>), from any thread.
@@ -215,6 +224,25 @@ public abstract partial class Connection : IAsyncDisposable
 
     /// <summary>What was written leaves soon; nobody waits, and a failure ends the connection.</summary>
     internal abstract void FlushSoon();
+
+    /// <summary>
+    /// For a call of this library that waits inside: code on the connection's home goes on there, without a detour.
+    /// </summary>
+    internal virtual ValueTask<T> AtHome<T>(ValueTask<T> call) => call;
+
+    internal virtual ValueTask AtHome(ValueTask call) => call;
+
+    /// <summary>Of a flush only its end counts.</summary>
+    internal ValueTask Flushed(ValueTask<FlushResult> flush)
+    {
+        if (!flush.IsCompletedSuccessfully)
+            return AtHome(EndOfAsync(flush));
+        flush.GetAwaiter().GetResult();
+        return default;
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private static async ValueTask EndOfAsync(ValueTask<FlushResult> flush) => await flush.ConfigureAwait(false);
 
     /// <summary>Begins to serve, at once or soon, on the connection's home or on the thread pool.</summary>
     internal virtual void Start(Action<Connection> serve, bool atHome) =>

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using Mortise.Errors;
 
 namespace Mortise;
@@ -11,7 +12,11 @@ public abstract partial class Connection
     /// Receives what is there, at least one byte; 0 = the peer finished sending (FIN), see <c>recv(2)</c>.
     /// </summary>
     /// <exception cref="ConnectionException">The connection was reset or is over.</exception>
-    public async ValueTask<int> ReceiveAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+    public ValueTask<int> ReceiveAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
+        AtHome(TakeAsync(buffer, cancellationToken));
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<int> TakeAsync(Memory<byte> buffer, CancellationToken cancellationToken)
     {
         if (buffer.IsEmpty)
             return 0;
@@ -28,8 +33,11 @@ public abstract partial class Connection
     /// Fills several buffers in order (scatter, <c>readv(2)</c>); the bytes received in all, 0 at the end.
     /// </summary>
     /// <exception cref="ConnectionException">The connection was reset or is over.</exception>
-    public async ValueTask<int> ReceiveAsync(IReadOnlyList<Memory<byte>> buffers,
-        CancellationToken cancellationToken = default)
+    public ValueTask<int> ReceiveAsync(IReadOnlyList<Memory<byte>> buffers,
+        CancellationToken cancellationToken = default) => AtHome(TakeAsync(buffers, cancellationToken));
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<int> TakeAsync(IReadOnlyList<Memory<byte>> buffers, CancellationToken cancellationToken)
     {
         var result = await Input.ReadAsync(cancellationToken).ConfigureAwait(false);
         var rest = result.Buffer;
@@ -49,11 +57,15 @@ public abstract partial class Connection
     /// <exception cref="FrameException">The stream ended before; it says how many bytes came and how many were
     /// due.</exception>
     /// <exception cref="ConnectionException">The connection was reset or is over.</exception>
-    public async ValueTask ReceiveExactlyAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+    public ValueTask ReceiveExactlyAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
+        AtHome(FillAsync(buffer, cancellationToken));
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask FillAsync(Memory<byte> buffer, CancellationToken cancellationToken)
     {
         for (var have = 0; have < buffer.Length;)
         {
-            var received = await ReceiveAsync(buffer[have..], cancellationToken).ConfigureAwait(false);
+            var received = await TakeAsync(buffer[have..], cancellationToken).ConfigureAwait(false);
             if (received == 0)
                 throw new FrameException(Mortise.CloseReason.UnexpectedEof,
                     $"the stream ended after {have} of {buffer.Length} bytes", endpoint: RemoteEndpoint.ToString())
@@ -64,7 +76,11 @@ public abstract partial class Connection
 
     /// <summary>Looks at what comes next without consuming it (MSG_PEEK); 0 = the peer finished.</summary>
     /// <exception cref="ConnectionException">The connection was reset or is over.</exception>
-    public async ValueTask<int> PeekAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+    public ValueTask<int> PeekAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
+        AtHome(LookAsync(buffer, cancellationToken));
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<int> LookAsync(Memory<byte> buffer, CancellationToken cancellationToken)
     {
         var result = await Input.ReadAsync(cancellationToken).ConfigureAwait(false);
         var part = result.Buffer.Slice(0, Math.Min(buffer.Length, result.Buffer.Length));

@@ -100,13 +100,9 @@ internal sealed class LoopConnection : Connection
 
     public override ValueTask SendAsync(ReadOnlySequence<byte> bytes, CancellationToken cancellationToken = default)
     {
-        var sending = bytes.IsSingleSegment
+        return Flushed(bytes.IsSingleSegment
             ? _writer.WriteAsync(bytes.First, cancellationToken)
-            : _writer.WriteAsync(bytes, cancellationToken);
-        if (!sending.IsCompletedSuccessfully)
-            return new(sending.AsTask());
-        sending.GetAwaiter().GetResult();
-        return default;
+            : _writer.WriteAsync(bytes, cancellationToken));
     }
 
     public override void EndInput(CloseReason reason)
@@ -148,6 +144,13 @@ internal sealed class LoopConnection : Connection
     }
 
     internal override void Post(SendOrPostCallback work, object? state) => Loop.Post(work, state);
+
+    /// <summary>Others go on where a task sends them: its continuations never run on a loop uninvited.</summary>
+    internal override ValueTask<T> AtHome<T>(ValueTask<T> call) => call.IsCompleted || !RunsAtHome ? call
+        : Loop.IsCurrent ? HomeCall<T>.Follow(this, call) : new(call.AsTask());
+
+    internal override ValueTask AtHome(ValueTask call) => call.IsCompleted || !RunsAtHome ? call
+        : Loop.IsCurrent ? HomeCall<bool>.Follow(this, call) : new(call.AsTask());
 
     internal override void BeginMessage() => _writer.BeginMessage();
 

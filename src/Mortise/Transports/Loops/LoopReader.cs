@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.IO.Pipelines;
+using System.Runtime.CompilerServices;
 using System.Threading.Tasks.Sources;
 using Mortise.Transports.Pipes;
 
@@ -18,7 +19,6 @@ namespace Mortise.Transports.Loops;
 /// </remarks>
 internal sealed class LoopReader : PipeReader, IValueTaskSource<ReadResult>
 {
-
     private const int Idle = 0;       // nothing handed out, nobody inside
     private const int Inside = 1;     // a read waits, or a call of an owner on another thread runs
     private const int HandedOut = 2;  // a result is in the owner's hands until AdvanceTo
@@ -59,7 +59,7 @@ internal sealed class LoopReader : PipeReader, IValueTaskSource<ReadResult>
         cancellationToken.ThrowIfCancellationRequested();
         return !cancellationToken.CanBeCanceled || cancellationToken == _connection.ClosedOrNone
             ? ReadOrWait(default)
-            : ReadCancellableAsync(cancellationToken);
+            : _connection.AtHome(ReadCancellableAsync(cancellationToken));
     }
 
     public override bool TryRead(out ReadResult result)
@@ -191,6 +191,7 @@ internal sealed class LoopReader : PipeReader, IValueTaskSource<ReadResult>
         return new(this, token);
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<ReadResult> ReadCancellableAsync(CancellationToken cancellationToken)
     {
         var registration = cancellationToken.UnsafeRegister(

@@ -34,6 +34,7 @@ internal struct LoopWait
         if (Status(token) != ValueTaskSourceStatus.Succeeded)
             throw Misused();
         _continuation = null;
+        _state = null;
         _version++;
     }
 
@@ -95,4 +96,91 @@ internal struct LoopWait
 
     private static InvalidOperationException Misused() =>
         new("A pending read or flush was awaited twice, or after its end; a ValueTask is awaited once.");
+}
+
+/// <summary>
+/// An async method of the library that waits, for code at home that awaits it: that goes on inline. Such a method by
+/// itself would leave the loop (a task runs nothing inline under a context) or post to it. Kept by the loop's thread,
+/// so that no wait allocates.
+/// </summary>
+internal sealed class HomeCall<T> : IValueTaskSource<T>, IValueTaskSource
+{
+    private const int KeptMax = 32;
+
+    [ThreadStatic]
+    private static HomeCall<T>? t_kept;
+
+    private readonly Action _over;
+    private LoopConnection _connection = null!;
+    private ValueTask<T> _call;
+    private ValueTask _plainCall;
+    private LoopWait _wait;
+    private HomeCall<T>? _next;
+    private int _keptBehind;
+
+    private HomeCall() => _over = Over;
+
+    public static ValueTask<T> Follow(LoopConnection connection, ValueTask<T> call)
+    {
+        var home = Rent(connection, out var token);
+        home._call = call;
+        call.ConfigureAwait(false).GetAwaiter().UnsafeOnCompleted(home._over);
+        return new(home, token);
+    }
+
+    public static ValueTask Follow(LoopConnection connection, ValueTask call)
+    {
+        var home = Rent(connection, out var token);
+        home._plainCall = call;
+        call.ConfigureAwait(false).GetAwaiter().UnsafeOnCompleted(home._over);
+        return new(home, token);
+    }
+
+    public ValueTaskSourceStatus GetStatus(short token) => _wait.Status(token);
+
+    public void OnCompleted(Action<object?> continuation, object? state, short token,
+        ValueTaskSourceOnCompletedFlags flags) => _wait.OnCompleted(_connection, continuation, state, flags);
+
+    T IValueTaskSource<T>.GetResult(short token)
+    {
+        _wait.End(token);
+        var call = _call;
+        Return();
+        return call.GetAwaiter().GetResult();
+    }
+
+    void IValueTaskSource.GetResult(short token)
+    {
+        _wait.End(token);
+        var call = _plainCall;
+        Return();
+        call.GetAwaiter().GetResult();
+    }
+
+    private static HomeCall<T> Rent(LoopConnection connection, out short token)
+    {
+        var home = t_kept ?? new HomeCall<T>();
+        t_kept = home._next;
+        home._connection = connection;
+        token = home._wait.Begin();
+        return home;
+    }
+
+    private void Return()
+    {
+        (_call, _plainCall, _connection) = (default, default, null!);
+        _keptBehind = t_kept is { } kept ? kept._keptBehind + 1 : 0;
+        if (EventLoop.Current is null || _keptBehind == KeptMax)
+            return;
+        _next = t_kept;
+        t_kept = this;
+    }
+
+    private void Over()
+    {
+        if (_connection.Loop.IsCurrent)
+            _wait.Complete(_connection);
+        else
+            _connection.Loop.Post(static h => ((HomeCall<T>)h!).Over(), this);
+    }
 }
