@@ -8,7 +8,8 @@
 #   portable      compile the library for Windows and macOS, where it is not run here
 #   bench WHAT [ARGS]  peers: the same job on every peer, side by side; scale: many connections; churn: short ones;
 #                 micro: frames and pipes (BenchmarkDotNet)
-#   soak, cluster  not built yet (exit 12)
+#   soak [NAME] [ARGS]  the reliability tests in full length, an hour and a half for all; soak help lists them
+#   cluster       not built yet (exit 12)
 set -euo pipefail
 
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
@@ -113,6 +114,12 @@ bench() {
     esac
 }
 
+# Not by "dotnet run": Ctrl+C and the exit code are the program's own.
+soak() {
+    dotnet build benchmarks/Peers --configuration Release -v:quiet -nologo -tl:off --disable-build-servers >&2
+    exec benchmarks/Peers/bin/Release/net10.0/Mortise.Peers soak "$@"
+}
+
 verb=${1:-help}
 shift || true
 mkdir -p "$results"
@@ -124,6 +131,7 @@ case $verb in
     pack) pack ;;
     portable) portable ;;
     bench) bench "$@" ;;
-    soak | cluster) echo "$verb: not built yet" >&2 && exit 12 ;;
+    soak) soak "$@" ;;
+    cluster) echo "$verb: not built yet" >&2 && exit 12 ;;
     *) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' build.sh >&2 && exit 2 ;;
 esac

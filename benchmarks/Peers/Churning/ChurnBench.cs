@@ -84,12 +84,18 @@ internal static class ChurnBench
         return new Churned(engine, seconds, load, before, await SettledAsync(server));
     }
 
-    private static async Task<Dictionary<string, JsonElement>> ChurnAsync(NativePrograms programs, int port,
-        int connections, int seed)
+    /// <param name="programs">The compiled C programs.</param>
+    /// <param name="port">Of the server.</param>
+    /// <param name="connections">How many, 64 at a time.</param>
+    /// <param name="seed">Of their bytes and ends.</param>
+    /// <param name="isPlain">For any echo server: no header, small bodies, half finish and half reset.</param>
+    /// <exception cref="BenchException">The load failed.</exception>
+    public static async Task<Dictionary<string, JsonElement>> ChurnAsync(NativePrograms programs, int port,
+        int connections, int seed, bool isPlain = false)
     {
         int[] numbers = [port, connections, Concurrent, seed];
         using var churn = Child.Start(null, null, programs.PathOf("churn"),
-            numbers.Select(n => n.ToString(CultureInfo.InvariantCulture)));
+            [.. numbers.Select(n => n.ToString(CultureInfo.InvariantCulture)), .. isPlain ? new[] { "plain" } : []]);
         var line = await churn.ReadAsync($"{connections} connections");
         if (churn.Errors.Length > 0)
             Console.Error.WriteLine(churn.Errors);
@@ -97,17 +103,20 @@ internal static class ChurnBench
     }
 
     /// <summary>The server's counts once no connection is left, or as they are after a while.</summary>
-    private static async Task<Dictionary<string, double>> SettledAsync(ServerProcess server)
+    public static async Task<Dictionary<string, double>> SettledAsync(ServerProcess server)
     {
         for (var since = System.Diagnostics.Stopwatch.StartNew(); ; await Task.Delay(100))
         {
-            var counts = (await server.AskAsync("stats")).Split(' ').Select(pair => pair.Split('='))
-                .ToDictionary(pair => pair[0], pair => double.Parse(pair[1], CultureInfo.InvariantCulture));
+            var counts = Counts(await server.AskAsync("stats"));
             if (counts.GetValueOrDefault("connections_current") + counts["handlers"] == 0
                 || since.Elapsed > SettleTimeout)
                 return counts;
         }
     }
+
+    /// <summary>What <see cref="ControlLine.Stats"/> has written.</summary>
+    public static Dictionary<string, double> Counts(string stats) => stats.Split(' ').Select(pair => pair.Split('='))
+        .ToDictionary(pair => pair[0], pair => double.Parse(pair[1], CultureInfo.InvariantCulture));
 }
 
 [JsonSourceGenerationOptions(WriteIndented = true, PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]

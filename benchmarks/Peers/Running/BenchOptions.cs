@@ -3,7 +3,7 @@ using Mortise.Peers.Servers;
 
 namespace Mortise.Peers.Running;
 
-/// <summary>What the three benches take from the command line; a bench ignores what does not concern it.</summary>
+/// <summary>What benches and soaks take from the command line; each ignores what does not concern it.</summary>
 internal sealed class BenchOptions
 {
     public const string Usage = """
@@ -22,6 +22,8 @@ internal sealed class BenchOptions
           --out        folder for the table and the raw data; a choice of servers or loads is only written with it
         """;
 
+    public const int UsualSeed = 20261121;
+
     public bool Quick { get; private set; }
 
     public int? Rounds { get; private set; }
@@ -33,6 +35,12 @@ internal sealed class BenchOptions
     public int? Connections { get; private set; }
 
     public double? IdleSeconds { get; private set; }
+
+    /// <summary>How long a soak waits or works.</summary>
+    public double? Minutes { get; private set; }
+
+    /// <summary>The one engine that a soak runs on.</summary>
+    public string? Engine { get; private set; }
 
     public Contestant[]? Servers { get; private set; }
 
@@ -50,20 +58,26 @@ internal sealed class BenchOptions
     /// <summary>Paced load runs here: it must be able to send on time while the server works.</summary>
     public int LoadCpu => _loadCpu ?? (Cpu + Environment.ProcessorCount - 1) % Environment.ProcessorCount;
 
-    public int Seed { get; private set; } = 20261121;
+    public int Seed { get; private set; } = UsualSeed;
 
     /// <summary>Where the results are written; null when they are not.</summary>
     public string? Folder => _folder
         ?? (Quick || Servers is not null || Loads is not null || !Latency || !Ratios || OnlyIdle
-            ? null : Machine.ResultsFolder);
+            ? null : _usualFolder);
 
+    private readonly string _usualFolder;
     private string? _folder;
     private int? _loadCpu;
 
+    private BenchOptions(string usualFolder) => _usualFolder = usualFolder;
+
+    /// <param name="args">Without the name of the bench.</param>
+    /// <param name="usualFolder">Where results are written unless the options say otherwise; null for that of the benches.
+    /// </param>
     /// <exception cref="FormatException">An unknown option, or a value that is none.</exception>
-    public static BenchOptions Parse(string[] args)
+    public static BenchOptions Parse(string[] args, string? usualFolder = null)
     {
-        var options = new BenchOptions();
+        var options = new BenchOptions(usualFolder ?? Machine.ResultsFolder);
         for (var i = 0; i < args.Length; i++)
         {
             var name = args[i];
@@ -87,6 +101,8 @@ internal sealed class BenchOptions
             case "--seconds": Seconds = double.Parse(value(), CultureInfo.InvariantCulture); break;
             case "--connections": Connections = int.Parse(value()); break;
             case "--idle-seconds": IdleSeconds = double.Parse(value(), CultureInfo.InvariantCulture); break;
+            case "--minutes": Minutes = double.Parse(value(), CultureInfo.InvariantCulture); break;
+            case "--engine": Engine = Contestant.OnEngine(value()).Engine; break;
             case "--cpu": Cpu = int.Parse(value()); break;
             case "--load-cpu": _loadCpu = int.Parse(value()); break;
             case "--seed": Seed = int.Parse(value()); break;

@@ -99,10 +99,12 @@ internal sealed class Child : IDisposable
         return await ReadAsync(line);
     }
 
-    /// <exception cref="BenchException">It ended, or said nothing for two minutes.</exception>
-    public async Task<string> ReadAsync(string question = "its first line")
+    /// <param name="question">What it was asked.</param>
+    /// <param name="within">Null for two minutes.</param>
+    /// <exception cref="BenchException">It ended, or said nothing for so long.</exception>
+    public async Task<string> ReadAsync(string question = "its first line", TimeSpan? within = null)
     {
-        using var limit = new CancellationTokenSource(AnswerTimeout);
+        using var limit = new CancellationTokenSource(within ?? AnswerTimeout);
         try
         {
             return await _process.StandardOutput.ReadLineAsync(limit.Token)
@@ -110,7 +112,7 @@ internal sealed class Child : IDisposable
         }
         catch (OperationCanceledException)
         {
-            throw new BenchException($"{_name} gave no answer to '{question}' in {AnswerTimeout.TotalSeconds} s");
+            throw new BenchException($"{_name} gave no answer to '{question}' in {(within ?? AnswerTimeout).TotalSeconds} s");
         }
     }
 

@@ -10,6 +10,9 @@ internal sealed record Machine(string Date, string Commit, string Processor, int
     /// <summary>benchmarks/results of the tree this was built from.</summary>
     public static string ResultsFolder => Path.Combine(Repository(), "benchmarks", "results");
 
+    /// <summary>Soaks are judged where they run; what they found is not kept with the code.</summary>
+    public static string SoakFolder => Path.Combine(Repository(), "artifacts", "soak");
+
     public static Machine Read(NativePrograms programs) => new(
         DateTime.UtcNow.ToString("yyyy-MM-dd"), ReadCommit(), Value("/proc/cpuinfo", "model name")
             ?? RuntimeInformation.ProcessArchitecture.ToString(), Environment.ProcessorCount,

@@ -132,20 +132,33 @@ internal sealed class ServerProcess : IDisposable
     }
 
     /// <summary>What the descriptors of a process are, as the kernel names them.</summary>
-    private static List<string> Links(int id)
+    public static List<string> Links(int id)
     {
         var links = new List<string>();
         try
         {
             foreach (var descriptor in Directory.GetFileSystemEntries($"/proc/{id}/fd"))
-                links.Add(File.ResolveLinkTarget(descriptor, false)?.Name ?? "");
+                if (LinkOf(descriptor) is { } link)
+                    links.Add(link);
         }
         catch (IOException)
         {
-            // a descriptor, or the process, went away in between: the caller looks again
+            // the process went away in between: the caller looks again
         }
 
         return links;
+
+        static string? LinkOf(string descriptor)
+        {
+            try
+            {
+                return new FileInfo(descriptor).LinkTarget;
+            }
+            catch (IOException)
+            {
+                return null; // closed between the listing and the look
+            }
+        }
     }
 
     /// <summary>

@@ -17,7 +17,7 @@ namespace Mortise.Peers.Scaling;
 internal sealed record IdleMemory(string Server, string? Engine, int Connections, double Base, double Idle,
     double IdleCollected, double IdleCpuPercent, double Echoed, double EchoedCollected, int Wrong)
 {
-    private const int WarmConnections = 200;
+    public const int WarmConnections = 200;
 
     /// <summary>What a runtime opens for itself with the first connection: its epoll, a pipe, libraries.</summary>
     private const int RuntimeDescriptorsMax = 20;
@@ -27,34 +27,52 @@ internal sealed record IdleMemory(string Server, string? Engine, int Connections
     public static async Task<IdleMemory> MeasureAsync(string kind, string? engine, int connections, TimeSpan idle,
         NativePrograms programs)
     {
-        var port = ServerProcess.FreshPort();
-        using var server = await ServerProcess.StartHostAsync(kind, engine, null, port, false, $"{connections}",
-            "--control");
+        using var server = await ServerProcess.StartHostAsync(kind, engine, null, ServerProcess.FreshPort(), false,
+            $"{connections}", "--control");
+        var before = await WarmAsync(server, Math.Min(WarmConnections, connections), programs);
+        using var holders = await HoldAsync(server, connections, programs);
+        await Task.Delay(idle / 10);
+        var cpuPercent = await ProcessState.CpuPercentAsync(server.Id, idle);
+        var asItStands = ProcessState.RssKiB(server.Id);
+        var collected = await CollectedAsync(server);
+        var (_, wrong) = await holders.EchoAsync();
+        var echoed = ProcessState.RssKiB(server.Id);
+        return new(kind, engine, connections, before, asItStands, collected, cpuPercent, echoed,
+            await CollectedAsync(server), wrong);
+    }
+
+    /// <summary>Lets a few come, echo and go; resident memory then, after a collection, in KiB.</summary>
+    public static async Task<double> WarmAsync(ServerProcess server, int connections, NativePrograms programs)
+    {
         var atStart = ProcessState.Descriptors(server.Id);
-        using (var warm = await Holders.ConnectAsync(programs, port, Math.Min(WarmConnections, connections)))
+        using (var warm = await Holders.ConnectAsync(programs, server.Port, connections))
         {
             await warm.EchoAsync();
             await warm.CloseAsync();
         }
 
         await ProcessState.UntilDescriptorsAsync(server.Id, count => count <= atStart + RuntimeDescriptorsMax);
-        var withNone = ProcessState.Descriptors(server.Id);
-        var before = await CollectedAsync(server);
-        using var holders = await Holders.ConnectAsync(programs, port, connections);
-        await ProcessState.UntilDescriptorsAsync(server.Id, count => count >= withNone + connections);
-        await Task.Delay(idle / 10);
-        var cpu = ProcessState.CpuSeconds(server.Id);
-        await Task.Delay(idle);
-        cpu = (ProcessState.CpuSeconds(server.Id) - cpu) / idle.TotalSeconds;
-        var asItStands = ProcessState.RssKiB(server.Id);
-        var collected = await CollectedAsync(server);
-        var (_, wrong) = await holders.EchoAsync();
-        var echoed = ProcessState.RssKiB(server.Id);
-        return new(kind, engine, connections, before, asItStands, collected, cpu * 100, echoed,
-            await CollectedAsync(server), wrong);
+        return await CollectedAsync(server);
     }
 
-    private static async Task<double> CollectedAsync(ServerProcess server)
+    /// <summary>Returns when the server has accepted all.</summary>
+    public static async Task<Holders> HoldAsync(ServerProcess server, int connections, NativePrograms programs)
+    {
+        var withNone = ProcessState.Descriptors(server.Id);
+        var holders = await Holders.ConnectAsync(programs, server.Port, connections);
+        try
+        {
+            await ProcessState.UntilDescriptorsAsync(server.Id, count => count >= withNone + connections);
+            return holders;
+        }
+        catch
+        {
+            holders.Dispose();
+            throw;
+        }
+    }
+
+    public static async Task<double> CollectedAsync(ServerProcess server)
     {
         await server.AskAsync("collect");
         return ProcessState.RssKiB(server.Id);

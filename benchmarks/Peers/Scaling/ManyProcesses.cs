@@ -19,30 +19,13 @@ internal sealed record ManyProcesses(string Server, int Processes, int Connectio
     public static async Task<ManyProcesses> MeasureAsync(string kind, string? engine, int processes, int connections,
         int connectionsMax, NativePrograms programs)
     {
-        var servers = new List<ServerProcess>();
-        try
-        {
-            var port = ServerProcess.FreshPort();
-            for (var i = 0; i < processes; i++)
-                servers.Add(await ServerProcess.StartHostAsync(kind, engine, null, port, isShared: true,
-                    $"{connectionsMax}", "--reuse-port"));
-            double Rss() => servers.Sum(s => ProcessState.RssKiB(s.Id));
-            int Descriptors() => servers.Sum(s => ProcessState.Descriptors(s.Id));
-            var (rss, kernel, descriptors) = (Rss(), ProcessState.KernelKiB(), Descriptors());
-            var watch = Stopwatch.StartNew();
-            using var holders = await Holders.ConnectAsync(programs, port, connections);
-            while (Descriptors() < descriptors + connections && watch.Elapsed < TimeSpan.FromMinutes(2))
-                await Task.Delay(100);
-            var seconds = watch.Elapsed.TotalSeconds;
-            var (right, wrong) = await holders.EchoAsync();
-            return new(kind, processes, connections, right, wrong,
-                [.. servers.Select(s => ProcessState.Descriptors(s.Id))], seconds, Rss() - rss,
-                ProcessState.KernelKiB() - kernel);
-        }
-        finally
-        {
-            foreach (var server in servers)
-                server.Dispose();
-        }
+        using var servers = await ServerRow.StartAsync(kind, engine, processes, connectionsMax);
+        var (rss, kernel) = (servers.RssKiB, ProcessState.KernelKiB());
+        var watch = Stopwatch.StartNew();
+        using var holders = await servers.HoldAsync(connections, programs);
+        var seconds = watch.Elapsed.TotalSeconds;
+        var (right, wrong) = await holders.EchoAsync();
+        return new(kind, processes, connections, right, wrong, servers.Descriptors, seconds, servers.RssKiB - rss,
+            ProcessState.KernelKiB() - kernel);
     }
 }

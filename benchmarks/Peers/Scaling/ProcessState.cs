@@ -25,6 +25,14 @@ internal static class ProcessState
             + double.Parse(fields[12], CultureInfo.InvariantCulture)) / TicksPerSecond;
     }
 
+    /// <summary>Of one CPU, from now on for so long.</summary>
+    public static async Task<double> CpuPercentAsync(int id, TimeSpan time)
+    {
+        var before = CpuSeconds(id);
+        await Task.Delay(time);
+        return (CpuSeconds(id) - before) / time.TotalSeconds * 100;
+    }
+
     public static long Limit(string path) => long.Parse(File.ReadAllText($"/proc/sys/{path}").Split('\t')[^1],
         CultureInfo.InvariantCulture);
 

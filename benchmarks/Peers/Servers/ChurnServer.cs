@@ -12,14 +12,20 @@ internal static class ChurnServer
     /// <summary>Handlers that have begun and not ended.</summary>
     public static int Live => Volatile.Read(ref s_live);
 
-    public static async Task HandleAsync(Connection connection)
+    public static Task HandleAsync(Connection connection) => CountedAsync(connection, async c =>
+    {
+        var header = new byte[8];
+        await c.ReceiveExactlyAsync(header);
+        await EchoAsync(c, (char)header[0], BinaryPrimitives.ReadUInt32LittleEndian(header.AsSpan(4)));
+    });
+
+    /// <summary>Any handler, counted in <see cref="Live"/>.</summary>
+    public static async Task CountedAsync(Connection connection, Func<Connection, Task> handler)
     {
         Interlocked.Increment(ref s_live);
         try
         {
-            var header = new byte[8];
-            await connection.ReceiveExactlyAsync(header);
-            await EchoAsync(connection, (char)header[0], BinaryPrimitives.ReadUInt32LittleEndian(header.AsSpan(4)));
+            await handler(connection);
         }
         finally
         {

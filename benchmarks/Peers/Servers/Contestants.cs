@@ -47,6 +47,12 @@ internal sealed record Contestant(string Name, Family Family, string? Engine, bo
     private static readonly Contestant[] Bare = [.. Engines.Select(e => new Contestant($"mortise-{e.Suffix}-bare",
         Family.Mortise, e.Engine, false, $"a connection and nothing else on {e.Engine}"))];
 
+    /// <summary>Ours, as it is by default, on one engine.</summary>
+    /// <exception cref="FormatException">There is no such engine.</exception>
+    public static Contestant OnEngine(string engine) => All.FirstOrDefault(c => c.Engine == engine)
+        ?? throw new FormatException(
+            $"no engine '{engine}'; there are: {string.Join(", ", Engines.Select(e => e.Engine))}");
+
     /// <exception cref="FormatException">There is no such server.</exception>
     public static Contestant Named(string name) => All.Concat(Bare).FirstOrDefault(c => c.Name == name)
         ?? throw new FormatException(

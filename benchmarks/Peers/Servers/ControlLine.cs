@@ -1,17 +1,20 @@
 using System.Diagnostics.Metrics;
 using System.Globalization;
+using Mortise.Peers.Running;
 
 namespace Mortise.Peers.Servers;
 
 /// <summary>
 /// Lines on a server's standard input, for what cannot be seen from outside: <c>collect</c> runs a full compacting
-/// collection, <c>stats</c> prints <c>name=value</c> of what is alive, <c>allocated</c> the bytes so far.
+/// collection, <c>heap</c> prints its bytes after one, <c>stats</c> <c>name=value</c> of what is alive, <c>allocated</c>
+/// the bytes so far.
 /// Without <c>--control</c> none of it exists.
 /// </summary>
 internal static class ControlLine
 {
     public static void Obey()
     {
+        _ = Console.Error; // opened with the first warning otherwise, and then counted as left behind
         new Thread(Loop) { IsBackground = true, Name = "control" }.Start();
     }
 
@@ -20,17 +23,11 @@ internal static class ControlLine
         while (Console.In.ReadLine() is { } line)
         {
             if (line == "collect")
-            {
-                for (var i = 0; i < 2; i++)
-                {
-                    GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
-                    GC.WaitForPendingFinalizers();
-                }
-            }
-
+                Collect();
             Console.Out.WriteLine(line switch
             {
                 "stats" => Stats(),
+                "heap" => Heap(),
                 "allocated" => $"{GC.GetTotalAllocatedBytes(precise: true)}",
                 _ => line,
             });
@@ -38,12 +35,32 @@ internal static class ControlLine
         }
     }
 
-    private static string Stats()
+    /// <summary>Twice: what finalizers let go of is gone too.</summary>
+    public static void Collect()
+    {
+        for (var i = 0; i < 2; i++)
+        {
+            GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+            GC.WaitForPendingFinalizers();
+        }
+    }
+
+    private static string Heap()
+    {
+        Collect();
+        return $"{GC.GetTotalMemory(forceFullCollection: false)}";
+    }
+
+    /// <summary><c>name=value</c> of everything that is alive in this process.</summary>
+    public static string Stats()
     {
         var counts = new SortedDictionary<string, double>(StringComparer.Ordinal)
         {
-            ["descriptors"] = Directory.GetFileSystemEntries("/proc/self/fd").Length,
+            // without the libraries that the runtime opens as it comes to need them
+            ["descriptors"] = ServerProcess.Links(Environment.ProcessId)
+                .Count(link => !link.EndsWith(".dll", StringComparison.Ordinal)),
             ["handlers"] = ChurnServer.Live,
+            ["tasks_waiting"] = ThreadPool.PendingWorkItemCount,
         };
         using var listener = new MeterListener
         {

@@ -6,7 +6,7 @@ namespace Mortise.Peers.Servers;
 internal static class MortiseServers
 {
     /// <param name="kind"><c>mortise-ENGINE</c>, and perhaps <c>-loop</c>, <c>-lines</c>, <c>-text</c>, <c>-bare</c>,
-    /// <c>-churn</c>.</param>
+    /// <c>-churn</c>, <c>-counted</c>.</param>
     /// <param name="port">On 127.0.0.1.</param>
     /// <param name="configure">Limits that the bench sets.</param>
     public static Task RunAsync(string kind, int port, Action<ServerOptions> configure)
@@ -19,10 +19,14 @@ internal static class MortiseServers
                 (s, line) => s.SendAsync(line), configure),
             "text" => SocketServer.RunAsync(endpoint, Codec.Lines(), (s, line) => s.SendAsync(line), configure),
             "bare" => AcceptByHandAsync(endpoint),
+            "counted" => SocketServer.RunAsync(endpoint, c => ChurnServer.CountedAsync(c, EchoAllAsync), configure),
             "churn" => SocketServer.RunAsync(endpoint, ChurnServer.HandleAsync, configure),
             _ => SocketServer.RunAsync(endpoint, c => c.Input.CopyToAsync(c.Output, c.Closed), configure),
         };
     }
+
+    private static Task EchoAllAsync(Connection connection) =>
+        connection.Input.CopyToAsync(connection.Output, connection.Closed);
 
     /// <summary>What CopyToAsync does, written out: nobody can call it a special case.</summary>
     private static async Task LoopAsync(Connection connection)

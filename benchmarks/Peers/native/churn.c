@@ -1,16 +1,18 @@
 /* Connections that come and go: COUNT of them, CONCURRENT at a time, each with a random amount of seeded bytes and a
  * random end. Every byte that comes back is compared; a checksum over all of them is printed.
  *
- *   churn PORT COUNT CONCURRENT SEED
+ *   churn PORT COUNT CONCURRENT SEED [plain]
  *
  * A connection begins with 8 bytes: the way to end (a letter), three zeros, the length of the body (little endian).
  *   C  the client finishes first, after the whole echo      S  the server closes after the whole echo
  *   H  the client finishes its side before it reads         T  the server finishes its side, then reads to the end
  *   R  the client resets in the midst of the echo           A  the server resets after half of it
+ * With "plain" there are no such 8 bytes, bodies have at most 1,024, and ways are C and R by halves: any echo server
+ * will do.
  * Prints, as one JSON object: per letter how many ended as they should, wrong bytes, echoes cut short, failures. */
 #include "load.h"
 
-enum { BODY_MAX = 96 * 1024, TAIL = 1000, POOL = 1 << 17 };
+enum { BODY_MAX = 96 * 1024, PLAIN_MAX = 1024, TAIL = 1000, POOL = 1 << 17 };
 static const char Ways[] = "CHRSTA";
 
 struct conn {
@@ -22,15 +24,16 @@ struct conn {
 
 static unsigned char pool[POOL + BODY_MAX + TAIL], scratch[256 * 1024];
 static uint64_t state, checksum = 14695981039346656037u, ended[6], wrong, cut_short, failed, body_bytes;
-static int poll_fd, port, running;
+static int poll_fd, port, running, plain;
 static long left_to_start;
 
 static uint32_t below(uint32_t limit) { return (uint32_t)((next_random(&state) >> 16) % limit); }
 
 static void begin(struct conn *c) {
     memset(c, 0, sizeof *c);
-    c->way = (int)below(6);
-    c->length = below(4) ? below(4096) + 1 : below(BODY_MAX) + 1;
+    c->way = plain ? (below(2) ? 0 : 2) : (int)below(6);
+    c->length = plain ? below(PLAIN_MAX) + 1 : below(4) ? below(4096) + 1 : below(BODY_MAX) + 1;
+    if (plain) c->header_at = sizeof c->header;
     c->offset = below(POOL);
     c->reset_at = below(c->length);
     memcpy(c->header, (unsigned char[]){(unsigned char)Ways[c->way], 0, 0, 0}, 4);
@@ -129,8 +132,8 @@ static void step(struct conn *c, uint32_t events) {
     if (Ways[c->way] == 'C' && c->received == c->length) push(c);
 }
 
-static void report(long count) {
-    printf("{\"connections\":%ld,", count);
+static void report(long count, uint64_t ns) {
+    printf("{\"connections\":%ld,\"milliseconds\":%llu,", count, (unsigned long long)(ns / 1000000));
     for (int way = 0; way < 6; way++) printf("\"%c\":%llu,", Ways[way], (unsigned long long)ended[way]);
     printf("\"wrongBytes\":%llu,\"cutShort\":%llu,\"failed\":%llu,\"bytes\":%llu,\"checksum\":\"%016llx\"}\n",
         (unsigned long long)wrong, (unsigned long long)cut_short, (unsigned long long)failed,
@@ -138,7 +141,8 @@ static void report(long count) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 5) { errno = EINVAL; die("churn PORT COUNT CONCURRENT SEED"); }
+    plain = argc == 6 && strcmp(argv[5], "plain") == 0;
+    if (argc != 5 && !plain) { errno = EINVAL; die("churn PORT COUNT CONCURRENT SEED [plain]"); }
     port = atoi(argv[1]);
     long count = left_to_start = atol(argv[2]);
     int concurrent = atoi(argv[3]);
@@ -148,6 +152,7 @@ int main(int argc, char **argv) {
     poll_fd = epoll_create1(EPOLL_CLOEXEC);
     struct conn *conns = calloc((size_t)concurrent, sizeof *conns);
     if (conns == NULL) die("calloc");
+    uint64_t started = now_ns();
     for (int i = 0; i < concurrent && left_to_start > 0; i++) begin(&conns[i]);
     struct epoll_event events[256];
     while (running > 0) {
@@ -161,6 +166,6 @@ int main(int argc, char **argv) {
             end(&conns[i], 0, 1);
         }
     }
-    report(count);
+    report(count, now_ns() - started);
     return 0;
 }

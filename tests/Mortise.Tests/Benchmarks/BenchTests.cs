@@ -1,6 +1,4 @@
-using System.Diagnostics;
 using System.Runtime.Versioning;
-using Mortise.Tests.Tidy;
 using Xunit;
 
 namespace Mortise.Tests.Benchmarks;
@@ -12,8 +10,6 @@ namespace Mortise.Tests.Benchmarks;
 [SupportedOSPlatform("linux")]
 public sealed class BenchTests
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
-
     [Fact]
     public async Task Peers_are_measured_against_the_raw_C_server()
     {
@@ -56,45 +52,16 @@ public sealed class BenchTests
     [Fact]
     public async Task A_server_that_does_not_exist_is_named()
     {
-        var (exitCode, _, error) = await StartAsync("peers", "--servers", "nginx");
+        var (exitCode, _, error) = await BenchProgram.RunAsync("peers", "--servers", "nginx");
         Assert.Equal(2, exitCode);
         Assert.Contains("no server 'nginx'", error);
     }
 
     private static async Task<string> RunAsync(params string[] arguments)
     {
-        Assert.SkipUnless(OperatingSystem.IsLinux() && HasCompiler(), "the bench needs Linux and a C compiler");
-        var (exitCode, output, error) = await StartAsync(arguments);
+        BenchProgram.SkipUnlessPossible();
+        var (exitCode, output, error) = await BenchProgram.RunAsync(arguments);
         Assert.True(exitCode == 0, $"exit code {exitCode}\n{error}\n{output}");
         return output;
     }
-
-    private static async Task<(int ExitCode, string Output, string Error)> StartAsync(params string[] arguments)
-    {
-        // .../tests/Mortise.Tests/bin/CONFIGURATION/net10.0: the bench lies in the same place of its own project.
-        var binaries = Path.GetRelativePath(Path.Combine(Repository.Root, "tests/Mortise.Tests"),
-            AppContext.BaseDirectory);
-        var bench = Path.Combine(Repository.Root, "benchmarks/Peers", binaries, "Mortise.Peers");
-        using var process = Process.Start(new ProcessStartInfo(bench, arguments)
-        {
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        })!;
-        using var limit = new CancellationTokenSource(Patience);
-        try
-        {
-            var (output, error) = (process.StandardOutput.ReadToEndAsync(limit.Token),
-                process.StandardError.ReadToEndAsync(limit.Token));
-            await process.WaitForExitAsync(limit.Token);
-            return (process.ExitCode, await output, await error);
-        }
-        finally
-        {
-            if (!process.HasExited)
-                process.Kill(entireProcessTree: true);
-        }
-    }
-
-    private static bool HasCompiler() =>
-        (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':').Any(p => File.Exists(Path.Combine(p, "cc")));
 }

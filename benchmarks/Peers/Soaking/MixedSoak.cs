@@ -1,0 +1,101 @@
+using Mortise.Peers.Churning;
+using Mortise.Peers.Comparing;
+using Mortise.Peers.Running;
+using Mortise.Peers.Scaling;
+
+namespace Mortise.Peers.Soaking;
+
+/// <summary>
+/// A server of lines on an ordinary day, for an hour: many clients at a steady pace, some that come and go, a few that
+/// are hostile. Windows of the pace alternate with looks at the server's heap and descriptors, which must not grow.
+/// </summary>
+internal static class MixedSoak
+{
+    private const int MessageBytes = 64, MessagesPerSecond = 10_000, Windows = 20, PassingPerSecond = 50;
+    private const double HeapMiBPerHour = 1, LatencyGrowthMax = 1.2, DescriptorGrowthMax = 25;
+
+    private static readonly TimeSpan WindowMax = TimeSpan.FromSeconds(30), Judgeable = TimeSpan.FromMinutes(30);
+
+    /// <summary>After a window: hours since the start, heap after a full collection, descriptors, latency.</summary>
+    private sealed record Look(double Hours, double HeapMiB, double Descriptors, double P99Ms);
+
+    public static async Task RunAsync(SoakRun run)
+    {
+        var honest = run.Connections(usual: 2_000, quick: 100);
+        var time = run.Time(TimeSpan.FromHours(1), quick: TimeSpan.FromSeconds(4));
+        var pace = run.IsQuick ? MessagesPerSecond / 10 : MessagesPerSecond;
+        using var server = await ServerProcess.StartHostAsync($"{run.Kind}-lines", run.Engine, null,
+            ServerProcess.FreshPort(), false, "--control");
+        using (var warm = new CancellationTokenSource(TimeSpan.FromSeconds(1)))
+            await PassingClients.RunAsync(server.Port, PassingPerSecond, run.Seed, warm.Token);
+        await server.AskAsync("heap"); // the runtime's own descriptors come with what is used first
+        var before = await ChurnBench.SettledAsync(server);
+        List<Look> looks;
+        (int Right, int Wrong) passing;
+        int hostile;
+        using (var load = await LoadProcess.StartAsync(server, new(honest, MessageBytes, 1), run.Programs, null,
+            run.Seed, lines: true))
+        using (var over = new CancellationTokenSource())
+        {
+            var others = PassingClients.RunAsync(server.Port, PassingPerSecond, run.Seed, over.Token);
+            var attackers = HostileClients.RunAsync(server.Port, Math.Max(1, honest / 100), run.Seed, over.Token);
+            looks = await LookAsync(server, load, time, pace, run.IsQuick);
+            await over.CancelAsync();
+            (passing, hostile) = (await others, await attackers);
+        }
+
+        run.Tell("clients at a steady pace, none lost or wrong", honest);
+        run.Tell("messages a second", pace);
+        run.AtLeast("clients that came and went", passing.Right, time.TotalSeconds * PassingPerSecond / 2);
+        run.None("of these lost or wrong", passing.Wrong);
+        run.AtLeast("hostile clients", hostile, 1);
+        Judge(run, looks, time >= Judgeable);
+        var after = await ChurnBench.SettledAsync(server);
+        foreach (var name in Churned.Alive)
+            run.None($"left: {name}",
+                Math.Max(0, after[name] - (name == "descriptors" ? before[name] : 0)));
+    }
+
+    private static async Task<List<Look>> LookAsync(ServerProcess server, LoadProcess load, TimeSpan time, int pace,
+        bool isQuick)
+    {
+        var looks = new List<Look>();
+        var window = TimeSpan.FromTicks(Math.Min(WindowMax.Ticks, time.Ticks / Windows));
+        await load.PaceAsync(window, pace); // a start is not what a day is like
+        for (var watch = System.Diagnostics.Stopwatch.StartNew(); watch.Elapsed < time;)
+        {
+            var result = await load.PaceAsync(window, pace);
+            looks.Add(new(watch.Elapsed.TotalHours, double.Parse(await server.AskAsync("heap")) / (1 << 20),
+                ProcessState.Descriptors(server.Id), result.P99Ns / 1e6));
+            if (!isQuick)
+                Console.WriteLine(FormattableString.Invariant($"{watch.Elapsed.TotalMinutes:F1} min: heap ")
+                    + FormattableString.Invariant($"{looks[^1].HeapMiB:F2} MiB, {looks[^1].Descriptors} descriptors, ")
+                    + FormattableString.Invariant($"p99 {looks[^1].P99Ms:F2} ms"));
+        }
+
+        return looks;
+    }
+
+    private static void Judge(SoakRun run, List<Look> looks, bool isLong)
+    {
+        var fifth = Math.Max(1, looks.Count / 5);
+        double First(Func<Look, double> what) => Interval.MedianOf(looks.Take(fifth).Select(what));
+        double Last(Func<Look, double> what) => Interval.MedianOf(looks.TakeLast(fifth).Select(what));
+        run.Tell("heap after a collection, at first", First(l => l.HeapMiB), "MiB");
+        run.Below("heap grows", Slope([.. looks.Skip(fifth)]), HeapMiBPerHour, "MiB/h", isLong);
+        run.AtMost("descriptors, last fifth more than first", Last(l => l.Descriptors) - First(l => l.Descriptors),
+            DescriptorGrowthMax, isJudged: !run.IsQuick);
+        run.Tell("p99 of the first fifth", First(l => l.P99Ms), "ms");
+        run.AtMost("p99, last fifth of first", Last(l => l.P99Ms) / First(l => l.P99Ms), LatencyGrowthMax,
+            isJudged: isLong);
+    }
+
+    /// <summary>Least squares.</summary>
+    private static double Slope(Look[] looks)
+    {
+        if (looks.Length < 2)
+            return 0;
+        var (hours, heap) = (looks.Average(l => l.Hours), looks.Average(l => l.HeapMiB));
+        return looks.Sum(l => (l.Hours - hours) * (l.HeapMiB - heap)) / looks.Sum(l => Math.Pow(l.Hours - hours, 2));
+    }
+}
