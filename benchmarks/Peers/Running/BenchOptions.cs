@@ -72,8 +72,7 @@ internal sealed class BenchOptions
     private BenchOptions(string usualFolder) => _usualFolder = usualFolder;
 
     /// <param name="args">Without the name of the bench.</param>
-    /// <param name="usualFolder">Where results are written unless the options say otherwise; null for that of the benches.
-    /// </param>
+    /// <param name="usualFolder">Where results go unless the options say otherwise; null for the benches'.</param>
     /// <exception cref="FormatException">An unknown option, or a value that is none.</exception>
     public static BenchOptions Parse(string[] args, string? usualFolder = null)
     {

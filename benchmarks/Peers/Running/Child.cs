@@ -112,7 +112,8 @@ internal sealed class Child : IDisposable
         }
         catch (OperationCanceledException)
         {
-            throw new BenchException($"{_name} gave no answer to '{question}' in {(within ?? AnswerTimeout).TotalSeconds} s");
+            throw new BenchException($"{_name} gave no answer to '{question}' in "
+                + $"{(within ?? AnswerTimeout).TotalSeconds} s");
         }
     }
 

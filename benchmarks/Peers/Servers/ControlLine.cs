@@ -6,8 +6,8 @@ namespace Mortise.Peers.Servers;
 
 /// <summary>
 /// Lines on a server's standard input, for what cannot be seen from outside: <c>collect</c> runs a full compacting
-/// collection, <c>heap</c> prints its bytes after one, <c>stats</c> <c>name=value</c> of what is alive, <c>allocated</c>
-/// the bytes so far.
+/// collection, <c>heap</c> prints its bytes after one, <c>stats</c> <c>name=value</c> of what is alive,
+/// <c>allocated</c> the bytes so far.
 /// Without <c>--control</c> none of it exists.
 /// </summary>
 internal static class ControlLine

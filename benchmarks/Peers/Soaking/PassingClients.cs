@@ -4,7 +4,7 @@ using System.Text;
 
 namespace Mortise.Peers.Soaking;
 
-/// <summary>Honest clients that come, say one line, compare what comes back, and go: half by FIN, half by RST.</summary>
+/// <summary>Honest clients that come, say a line, compare what comes back, and go: half by FIN, half by RST.</summary>
 internal static class PassingClients
 {
     private static readonly TimeSpan AnswerMax = TimeSpan.FromSeconds(10);
@@ -45,8 +45,9 @@ internal static class PassingClients
         {
             await socket.ConnectAsync(IPAddress.Loopback, port, limit.Token);
             await socket.SendAsync(line, limit.Token);
-            while (at < line.Length && await socket.ReceiveAsync(back.AsMemory(at), limit.Token) is > 0 and var received)
-                at += received;
+            for (int received; at < line.Length; at += received)
+                if ((received = await socket.ReceiveAsync(back.AsMemory(at), limit.Token)) == 0)
+                    break;
             if (random.Next(2) == 0)
                 socket.LingerState = new LingerOption(true, 0);
             return back.AsSpan(0, at).SequenceEqual(line);

@@ -6,7 +6,7 @@ using Mortise.Peers.Servers;
 
 namespace Mortise.Peers.Soaking;
 
-/// <summary>What one soak found on one engine; <paramref name="Failure"/> says why it did not come to its end.</summary>
+/// <summary>What a soak found on an engine; <paramref name="Failure"/> says why it did not come to its end.</summary>
 internal sealed record Soaked(string Soak, string Engine, double Seconds, IReadOnlyList<Figure> Figures,
     string? Failure)
 {
@@ -94,8 +94,9 @@ internal static class SoakBench
 
     private static string Page(SoakData data)
     {
-        var text = new StringBuilder($"# Soaks, {data.Machine.Date}\n\n{data.Machine.ToMarkdown()} Seed {data.Seed}.\n\n"
-            + "| soak | engine | seconds | figure | value | target | verdict |\n|---|---|---:|---|---:|---|---|\n");
+        var text = new StringBuilder($"# Soaks, {data.Machine.Date}\n\n{data.Machine.ToMarkdown()} ").Append(
+            $"Seed {data.Seed}.\n\n| soak | engine | seconds | figure | value | target | verdict |\n").Append(
+            "|---|---|---:|---|---:|---|---|\n");
         foreach (var run in data.Runs)
         {
             foreach (var f in run.Figures)

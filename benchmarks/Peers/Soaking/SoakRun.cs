@@ -59,6 +59,7 @@ internal sealed class SoakRun(string soak, string kind, string engine, BenchOpti
     {
         var figure = new Figure(name, value, unit, FormattableString.Invariant($"{target}"), isReached);
         _figures.Add(figure);
-        Console.WriteLine($"{soak} {engine}: {figure}{isReached switch { true => " ok", false => " FAILED", _ => "" }}");
+        var verdict = isReached switch { true => " ok", false => " FAILED", _ => "" };
+        Console.WriteLine($"{soak} {engine}: {figure}{verdict}");
     }
 }

@@ -40,10 +40,14 @@ internal sealed class Stampede(EngineKind engine, int seed) : IAsyncDisposable
         }
 
         ControlLine.Collect(); // finalizers tell of tasks whose exceptions nobody looked at
-        await UntilAsync(() => OpenSockets() <= sockets && Stats().All(c => c.Value == 0));
-        foreach (var (name, value) in Stats())
-            counts[name] = value;
-        counts["sockets"] = OpenSockets() - sockets;
+        // what is read here counts, not what another look would show
+        await UntilAsync(() =>
+        {
+            foreach (var (name, value) in Stats())
+                counts[name] = value;
+            counts["sockets"] = Math.Max(0, OpenSockets() - sockets);
+            return counts["sockets"] + Left.Sum(name => counts[name]) == 0;
+        });
         counts["surprises"] = StampedeWatch.Surprises;
         Console.WriteLine(string.Join(' ', counts.Select(c => $"{c.Key}={c.Value}")));
         return 0;
@@ -58,8 +62,9 @@ internal sealed class Stampede(EngineKind engine, int seed) : IAsyncDisposable
     private async Task<Dictionary<string, long>> RunAsync(TimeSpan time)
     {
         using var over = new CancellationTokenSource(time);
-        var clients = Enumerable.Range(0, Clients).Select(i =>
-            new StampedeClient($"client {i}", engine, seed + i, [.. _stays.Places, .. _restarts.Places], _watch)).ToArray();
+        Endpoint[] places = [.. _stays.Places, .. _restarts.Places];
+        var clients = Enumerable.Range(0, Clients)
+            .Select(i => new StampedeClient($"client {i}", engine, seed + i, places, _watch)).ToArray();
         var deeds = new Dictionary<string, long>(StringComparer.Ordinal);
         await Task.WhenAll([.. clients.Select(c => Task.Run(() => c.RunAsync(over.Token), CancellationToken.None)),
             Task.Run(() => TroubleAsync(clients, deeds, over.Token), CancellationToken.None)]);

@@ -1,6 +1,6 @@
 namespace Mortise.Peers.Stampeding;
 
-/// <summary>Connects, says some words, and goes, again and again; every end that it meets must be a typed one.</summary>
+/// <summary>Connects, says some words, and goes, again and again; every end that it meets must be typed.</summary>
 internal sealed class StampedeClient(string name, EngineKind engine, int seed, Endpoint[] places, StampedeWatch watch)
 {
     private static readonly string[] Words =
