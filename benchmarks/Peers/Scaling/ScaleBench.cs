@@ -32,7 +32,8 @@ internal static class ScaleBench
         foreach (var (kind, engine) in Kinds(ours, options))
             await TryAsync(data, $"idle {kind}", async () => data.Idle.Add(
                 await IdleMemory.MeasureAsync(kind, engine, sizes.Idle, sizes.IdleTime, programs)));
-        foreach (var engine in options.OnlyIdle ? [] : ours.Where(e => quick || options.Servers is not null || e.Engine != "managed"))
+        var crowded = ours.Where(e => quick || options.Servers is not null || e.Engine != "managed");
+        foreach (var engine in options.OnlyIdle ? [] : crowded)
         {
             await TryAsync(data, $"many {engine.Name}", async () => data.Many.Add(await ManyProcesses.MeasureAsync(
                 engine.Name, engine.Engine, sizes.Processes, sizes.Many, DescriptorsMax, programs)));
