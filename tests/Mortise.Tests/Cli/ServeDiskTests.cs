@@ -22,8 +22,8 @@ public sealed class ServeDiskTests
     public async Task A_log_that_cannot_grow_costs_lines_not_the_server()
     {
         var run = await OnTinyDiskAsync("""
-            $MORTISE serve echo unix:/mnt/s --ready-file /tmp/$$.ready --json > /mnt/log &
-            until [ -e /tmp/$$.ready ]; do sleep 0.05; done
+            $MORTISE serve echo unix:/mnt/s --ready-file $TMPDIR/$$.ready --json > /mnt/log &
+            until [ -e $TMPDIR/$$.ready ]; do sleep 0.05; done
             for i in $(seq 40); do printf hi | nc -NU -w5 /mnt/s; done
             kill $!; wait $!; echo " exit $?"
             """);
