@@ -1,11 +1,9 @@
 using System.CommandLine;
-using System.Globalization;
-using System.Text.RegularExpressions;
 
 namespace Mortise.Cli.Lookup;
 
 /// <summary>`mortise ps --port P`: which process owns a port.</summary>
-internal static partial class PsVerb
+internal static class PsVerb
 {
     public static Command Build()
     {
@@ -37,12 +35,11 @@ internal static partial class PsVerb
                 JsonLine.Write("holder", w =>
                 {
                     w.WriteString("endpoint", $"{scheme}://*:{port}");
-                    w.WriteString("holder", holder);
-                    if (Named().Match(holder) is { Success: true } named)
-                    {
-                        w.WriteNumber("pid", int.Parse(named.Groups[1].Value, CultureInfo.InvariantCulture));
-                        w.WriteString("name", named.Groups[2].Value);
-                    }
+                    w.WriteString("holder", holder.ToString());
+                    if (holder.ProcessId is not { } pid)
+                        return;
+                    w.WriteNumber("pid", pid);
+                    w.WriteString("name", holder.ProcessName);
                 });
             else
                 Console.WriteLine($"{scheme} {port} {holder}");
@@ -52,7 +49,4 @@ internal static partial class PsVerb
             Console.Error.WriteLine($"nobody holds port {port}");
         return found ? ExitCodes.Ok : ExitCodes.NotMet;
     }
-
-    [GeneratedRegex(@"pid (\d+) \((.*)\)")]
-    private static partial Regex Named();
 }

@@ -13,7 +13,7 @@ internal static class BindFailure
     {
         var more = cause.SocketErrorCode switch
         {
-            SocketError.AddressAlreadyInUse => PortHolder.Of(endpoint),
+            SocketError.AddressAlreadyInUse => PortHolder.Of(endpoint)?.ToString(),
             SocketError.AddressNotAvailable when !endpoint.IsUnix => LocalAddresses(),
             SocketError.AccessDenied when IsPrivileged(endpoint, out var first) =>
                 $"ports below {first} are privileged, and {endpoint.Port} is one",

@@ -5,14 +5,28 @@ namespace Mortise;
 
 /// <summary>
 /// Who holds an address: the socket's inode from /proc/net, then the process that has it open (Linux). Sockets of other
-/// users' processes cannot be looked into without privilege; it says so rather than nothing.
+/// users' processes cannot be looked into without privilege; then only that there is a holder is known.
 /// </summary>
-public static class PortHolder
+/// <example><code>if (PortHolder.Of(":7007") is { ProcessId: { } id }) Process.GetProcessById(id);</code></example>
+public sealed class PortHolder
 {
     private const string Listening = "0A";
+    private readonly string _otherwise;
 
-    /// <summary><c>held by pid 4242 (dotnet)</c>, or null where the system does not tell.</summary>
-    public static string? Of(Endpoint endpoint)
+    private PortHolder(int? processId, string? processName, string otherwise = "") =>
+        (ProcessId, ProcessName, _otherwise) = (processId, processName, otherwise);
+
+    /// <summary>Null where it is another user's, which only root can name, or has just gone.</summary>
+    public int? ProcessId { get; }
+
+    /// <summary>What the kernel calls it (comm, see proc_pid_comm(5)); null together with the id.</summary>
+    public string? ProcessName { get; }
+
+    /// <summary>For people: <c>held by pid 4242 (dotnet)</c>.</summary>
+    public override string ToString() => ProcessId is { } id ? $"held by pid {id} ({ProcessName})" : _otherwise;
+
+    /// <summary>Who holds the endpoint's address, or null where nobody does or the system does not tell.</summary>
+    public static PortHolder? Of(Endpoint endpoint)
     {
         if (!OperatingSystem.IsLinux())
             return null;
@@ -21,7 +35,7 @@ public static class PortHolder
             var inodes = endpoint.IsUnix ? UnixInodes(endpoint.Host)
                 : endpoint.Kind == EndpointKind.Udp ? InetInodes("udp", endpoint, null)
                 : InetInodes("tcp", endpoint, Listening);
-            return inodes.Count == 0 ? null : Describe(inodes);
+            return inodes.Count == 0 ? null : Find(inodes);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -30,7 +44,7 @@ public static class PortHolder
         }
     }
 
-    private static string Describe(HashSet<string> inodes)
+    private static PortHolder Find(HashSet<string> inodes)
     {
         var hidden = false;
         foreach (var process in Directory.EnumerateDirectories("/proc"))
@@ -40,7 +54,7 @@ public static class PortHolder
             try
             {
                 if (Directory.EnumerateFileSystemEntries(process + "/fd").Any(fd => Holds(fd, inodes)))
-                    return $"held by pid {pid} ({File.ReadAllText(process + "/comm").Trim()})";
+                    return new(pid, File.ReadAllText(process + "/comm").Trim());
             }
             catch (UnauthorizedAccessException)
             {
@@ -52,7 +66,8 @@ public static class PortHolder
             }
         }
 
-        return hidden ? "held by a process of another user, which only root can name" : "its holder has just gone";
+        return new(null, null,
+            hidden ? "held by a process of another user, which only root can name" : "its holder has just gone");
     }
 
     private static bool Holds(string descriptor, HashSet<string> inodes) =>

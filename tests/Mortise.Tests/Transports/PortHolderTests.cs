@@ -29,6 +29,8 @@ public sealed class PortHolderTests
         var port = ((IPEndPoint)listener.LocalEndPoint!).Port;
         var holder = PortHolder.Of(Endpoint.Parse($"tcp://{asked}:{port}"));
         // Another program may listen there by chance, on the same port of the other address; then it is not us.
-        Assert.Equal(inTheWay, holder?.Contains($"pid {Environment.ProcessId} ", StringComparison.Ordinal) == true);
+        Assert.Equal(inTheWay, holder?.ProcessId == Environment.ProcessId);
+        if (inTheWay)
+            Assert.Equal($"held by pid {Environment.ProcessId} ({holder!.ProcessName})", holder.ToString());
     }
 }
