@@ -10,23 +10,15 @@ internal enum MetricKind
 /// <summary>Why a connection was turned away before its handler ran.</summary>
 internal enum RejectReason
 {
-    ConnectionLimit,
     AddressLimit,
     Denied,
-    Descriptors,
-    Memory,
-    Stopping,
     AcceptError,
 }
 
 /// <summary>Why a message was dropped instead of sent or handled.</summary>
 internal enum DropReason
 {
-    Oldest,
-    Newest,
-    Disconnected,
     Truncated,
-    RateLimit,
     ReceiveQueue,
 }
 

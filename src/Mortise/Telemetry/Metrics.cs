@@ -19,7 +19,7 @@ internal static class Metrics
 
     public static readonly Metric Rejected = Counter("rejected_total", "{connection}",
         "Connections turned away before their handler ran", "reason",
-        ["connection_limit", "address_limit", "denied", "descriptors", "memory", "stopping", "accept_error"]);
+        ["address_limit", "denied", "accept_error"]);
 
     public static readonly Metric Closed = Counter("closed_total", "{connection}", "Connections ended, by close reason",
         "reason", [.. Enum.GetValues<CloseReason>().Select(reason => reason.Name())]);
@@ -44,7 +44,7 @@ internal static class Metrics
         Gauge("buffers_outstanding", "{buffer}", "Buffers rented from the pools and not yet returned");
 
     public static readonly Metric Dropped = Counter("dropped_total", "{message}", "Messages dropped", "reason",
-        ["drop_oldest", "drop_newest", "disconnected", "truncated", "rate_limit", "receive_queue"]);
+        ["truncated", "receive_queue"]);
 
     public static readonly Metric AcceptQueueLength =
         Gauge("accept_queue_length", "{connection}", "Connections that wait in the kernel's accept queue");

@@ -39,7 +39,7 @@ public sealed class ServerCountersTests
             counters.Closed(reason);
         }
         counters.Rejected(RejectReason.Denied);
-        counters.Dropped(DropReason.Newest, 3);
+        counters.Dropped(DropReason.Truncated, 3);
         var seen = counters.Snapshot();
         var reasons = Enum.GetValues<CloseReason>().Length;
         Assert.Equal(2 * reasons, seen[Metrics.Accepted]);
