@@ -96,8 +96,7 @@ internal sealed class ServeFlags
         var allow = Networks.Read(parsed.GetValue(_allow), parsed.GetValue(_deny));
         Action<ServerOptions> configure = o => o.Admit = allow;
         When(_maxConnections, n => configure += o => o.MaxConnections = AtLeastOne(n, "--max-connections"));
-        When(_maxPerIp, n => configure += o =>
-            (o.MaxConnectionsPerAddress, o.LimitLoopback) = (AtLeastOne(n, "--max-per-ip"), true));
+        When(_maxPerIp, n => configure += o => o.MaxConnectionsPerAddress = AtLeastOne(n, "--max-per-ip"));
         WhenTime(_idle, (o, t) => o.IdleTimeout = t);
         WhenTime(_frameTimeout, (o, t) => o.FrameTimeout = t);
         WhenTime(_writeStall, (o, t) => o.WriteStallTimeout = t);

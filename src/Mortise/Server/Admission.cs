@@ -24,7 +24,7 @@ internal sealed class Admission
         Limit = Math.Min(options.MaxConnections, descriptors.Capacity);
         _places = new SemaphoreSlim(Limit, Limit);
         _perAddressMax = options.MaxConnectionsPerAddress;
-        _limitLoopback = options.LimitLoopback;
+        _limitLoopback = options.LimitsLoopback;
     }
 
     /// <summary>The lesser of the option and what the descriptor limit leaves.</summary>

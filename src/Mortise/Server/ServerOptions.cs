@@ -32,13 +32,13 @@ public sealed class ServerOptions
     internal string? HandlerName { get; set; }
 
     /// <summary>
-    /// Connections from one remote IP address (one /64 for IPv6); more are closed at once. Default 1,024, which leaves
-    /// loopback out unless <see cref="LimitLoopback"/> is set.
+    /// Connections from one remote IP address (one /64 for IPv6); more are closed at once. The default is 1,024 and
+    /// leaves loopback out; a limit that was set holds for every peer.
     /// </summary>
-    public int MaxConnectionsPerAddress { get; set; } = 1_024;
+    public int MaxConnectionsPerAddress { get; set => (field, LimitsLoopback) = (value, true); } = 1_024;
 
-    /// <summary>Holds <see cref="MaxConnectionsPerAddress"/> against loopback peers too. Default off.</summary>
-    public bool LimitLoopback { get; set; }
+    /// <summary>The limit for each address was set, and holds for loopback too.</summary>
+    internal bool LimitsLoopback { get; private set; }
 
     /// <summary>
     /// Says whether a peer may come in; one that may not is reset at once, before its handler and its first byte. It

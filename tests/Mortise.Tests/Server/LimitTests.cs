@@ -48,7 +48,7 @@ public sealed class LimitTests
         {
             await c.SendAsync(new byte[1]);
             await c.ReceiveAsync(new byte[1]);
-        }, o => (o.MaxConnectionsPerAddress, o.LimitLoopback) = (3, true));
+        }, o => o.MaxConnectionsPerAddress = 3);
         var port = server.Endpoints[0].Port;
         var inside = await Task.WhenAll(Enumerable.Range(0, 20).Select(i => TryEnterAsync("127.0.0.2", port)));
         var other = await TryEnterAsync("127.0.0.3", port);
