@@ -1,10 +1,10 @@
 using System.Net;
 using System.Net.Sockets;
 
-namespace Mortise;
+namespace Mortise.Addresses;
 
 /// <summary>In which order the addresses of a name are tried.</summary>
-public static class AddressOrder
+internal static class AddressOrder
 {
     /// <summary>
     /// RFC 8305 section 4: IPv6 first, then the families in turn, so that one broken family costs one delay and not

@@ -40,7 +40,8 @@ public sealed record ResolverOptions
 /// <summary>What a name stands for; the shape of C's <c>hostent</c>, for both families.</summary>
 /// <param name="Name">The official name: the first of a hosts line, or the end of a CNAME chain.</param>
 /// <param name="Aliases">The other names on the way, beginning with the one that was asked for.</param>
-/// <param name="Addresses">At least one address, in the order to try (<see cref="AddressOrder"/>).</param>
+/// <param name="Addresses">At least one address, in the order to try: IPv6 first, the families in turn (RFC
+/// 8305).</param>
 /// <param name="TimeToLive">How long the answer may be kept; null where the source does not say.</param>
 /// <param name="Source">Who said it: <c>literal</c>, <c>loopback</c>, a file, <c>dns 127.0.0.1:53</c>, …</param>
 public sealed record HostEntry(string Name, IReadOnlyList<string> Aliases, IReadOnlyList<IPAddress> Addresses,

@@ -1,4 +1,5 @@
 using System.Net;
+using Mortise.Addresses;
 using Mortise.Transports;
 
 namespace Mortise.Client;

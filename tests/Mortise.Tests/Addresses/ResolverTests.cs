@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using Mortise.Addresses;
 using Xunit;
 using static Mortise.Tests.Addresses.DnsReplyBytes;
 
