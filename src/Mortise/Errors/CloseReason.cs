@@ -56,4 +56,20 @@ public static class CloseReasons
 
     /// <summary>The snake_case name that metrics, logs and NDJSON events carry, e.g. <c>unexpected_eof</c>.</summary>
     public static string Name(this CloseReason reason) => Names[(int)reason];
+
+    /// <summary>The reason, where code above the engine can know that it is true.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">What the kernel said, what the server decides, an abort, or no
+    /// reason at all.</exception>
+    internal static CloseReason Given(this CloseReason reason) => reason switch
+    {
+        CloseReason.Reset or CloseReason.PeerDead or CloseReason.WriteStalled or CloseReason.HandlerFault
+            or CloseReason.Drain => throw new ArgumentOutOfRangeException(nameof(reason), reason,
+                $"Only the engine can say that a connection ended for {reason.Name()}; give local, eof, or what your "
+                + "protocol found"),
+        CloseReason.Abort => throw new ArgumentOutOfRangeException(nameof(reason), reason,
+            "An end in order is no abort; call Abort"),
+        < 0 or > CloseReason.Abort => throw new ArgumentOutOfRangeException(nameof(reason), reason,
+            "There is no such close reason"),
+        _ => reason,
+    };
 }

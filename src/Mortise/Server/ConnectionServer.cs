@@ -72,7 +72,7 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
         var before = LiveCount;
         var started = _options.Time.GetTimestamp();
         foreach (var connection in _watch.Live)
-            connection.EndInput(CloseReason.Drain);
+            connection.EndInputFor(CloseReason.Drain);
         try
         {
             await EmptyAsync().WaitAsync(timeout, _options.Time, cancellationToken).ConfigureAwait(false);
@@ -88,7 +88,7 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
         {
             if (connection.CloseReason is null)
                 aborted++;
-            connection.Abort(CloseReason.Drain);
+            connection.AbortFor(CloseReason.Drain);
         }
 
         await LeaveAsync().ConfigureAwait(false);
@@ -120,7 +120,7 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
         _draining = true;
         Volatile.Write(ref _endedUpTo, long.MaxValue);
         foreach (var connection in _watch.Live)
-            connection.Abort(CloseReason.Drain);
+            connection.AbortFor(CloseReason.Drain);
         await LeaveAsync().ConfigureAwait(false);
         Dispose();
     }
@@ -130,7 +130,7 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
     {
         _acceptor.Close();
         foreach (var connection in _watch.Live)
-            connection.Abort(CloseReason.Drain);
+            connection.AbortFor(CloseReason.Drain);
         _watch.Dispose();
         Counters.Dispose();
     }
@@ -159,9 +159,9 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
             ServerLog.Accepted(_options.Log, Name(connection), connection.RemoteEndpoint.Authority, listener);
         // It may have been on its way here when those that were here already were told.
         if (number <= Volatile.Read(ref _endedUpTo))
-            connection.Abort(CloseReason.Drain);
+            connection.AbortFor(CloseReason.Drain);
         else if (number <= Volatile.Read(ref _drainedUpTo))
-            connection.EndInput(CloseReason.Drain);
+            connection.EndInputFor(CloseReason.Drain);
         _ = RunAsync(connection);
     }
 
@@ -203,7 +203,8 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
     {
         try
         {
-            await connection.CloseAsync(reason, _options.WriteStallTimeout, _options.CloseLinger).ConfigureAwait(false);
+            await connection.CloseForAsync(reason, _options.WriteStallTimeout, _options.CloseLinger)
+                .ConfigureAwait(false);
         }
         catch (Exception e)
         {

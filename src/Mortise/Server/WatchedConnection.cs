@@ -40,9 +40,9 @@ internal sealed class WatchedConnection(Connection connection, WatchWheel wheel)
     protected internal override void Act()
     {
         if (_soft)
-            connection.EndInput((CloseReason)_verdict);
+            connection.EndInputFor((CloseReason)_verdict);
         else
-            connection.Abort((CloseReason)_verdict);
+            connection.AbortFor((CloseReason)_verdict);
     }
 
     /// <summary>First the handler is told that nobody waits any more; one that does not leave is cut off.</summary>

@@ -193,16 +193,31 @@ public abstract partial class Connection : IAsyncDisposable
     /// before.</param>
     /// <param name="flushTimeout">The most time given to unsent bytes, after which the connection is aborted.</param>
     /// <param name="linger">The most time given to the peer to finish; zero reads only what is already there.</param>
-    public abstract ValueTask CloseAsync(CloseReason reason, TimeSpan flushTimeout, TimeSpan linger);
+    /// <exception cref="ArgumentOutOfRangeException">The reason is one that only the engine can know, or
+    /// <see cref="CloseReason.Abort"/>, which this is not.</exception>
+    public ValueTask CloseAsync(CloseReason reason, TimeSpan flushTimeout, TimeSpan linger) =>
+        CloseForAsync(reason.Given(), flushTimeout, linger);
 
     /// <summary>Ends the connection now: unsent bytes are lost and the peer sees a reset (RST).</summary>
-    public abstract void Abort(CloseReason reason = Mortise.CloseReason.Abort);
+    /// <exception cref="ArgumentOutOfRangeException">The reason is one that only the engine can know.</exception>
+    public void Abort(CloseReason reason = Mortise.CloseReason.Abort) =>
+        AbortFor(reason == Mortise.CloseReason.Abort ? reason : reason.Given());
 
     /// <summary>
     /// Nobody waits for this peer any more: bytes that already arrived can still be read, then <see cref="Input"/>
     /// completes as at end of stream, so that the handler can answer and leave. The soft half of a drain.
     /// </summary>
-    public abstract void EndInput(CloseReason reason);
+    /// <exception cref="ArgumentOutOfRangeException">As with <see cref="CloseAsync"/>.</exception>
+    public void EndInput(CloseReason reason) => EndInputFor(reason.Given());
+
+    /// <summary><see cref="CloseAsync"/> for any reason.</summary>
+    internal abstract ValueTask CloseForAsync(CloseReason reason, TimeSpan flushTimeout, TimeSpan linger);
+
+    /// <summary><see cref="Abort"/> for any reason.</summary>
+    internal abstract void AbortFor(CloseReason reason);
+
+    /// <summary><see cref="EndInput"/> for any reason.</summary>
+    internal abstract void EndInputFor(CloseReason reason);
 
     /// <summary>Closes in order within 5 seconds; see <see cref="CloseAsync"/>.</summary>
     public ValueTask DisposeAsync()

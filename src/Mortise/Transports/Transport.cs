@@ -41,5 +41,5 @@ internal sealed class ConnectedNewcomer(Connection connection) : Newcomer
 
     public override void Enter(Action<Connection> serve, bool atHome) => connection.Start(serve, atHome);
 
-    public override void Refuse(CloseReason reason) => connection.Abort(reason);
+    public override void Refuse(CloseReason reason) => connection.AbortFor(reason);
 }

@@ -164,7 +164,7 @@ public sealed class EndTests
         await rig.Client.SendAsync("arrived"u8.ToArray());
         var head = new byte[3];
         await rig.Server.ReceiveExactlyAsync(head, Limits.Soon);
-        rig.Server.EndInput(CloseReason.Drain);
+        rig.Server.EndInputFor(CloseReason.Drain);
         Assert.Equal("ived"u8.ToArray(), await Limits.ReadToEndAsync(rig.Server));
         await rig.Server.SendAsync("bye"u8.ToArray());
         await rig.Client.SendAsync("too late"u8.ToArray());

@@ -73,7 +73,7 @@ internal sealed class SimulatedLink
     {
         _violent = true;
         _world.Trace("end-input", _id);
-        _server.EndInput(CloseReason.Drain);
+        _server.EndInputFor(CloseReason.Drain);
     }
 
     public void Reset(bool byServer)

@@ -105,20 +105,20 @@ internal sealed class LoopConnection : Connection
             : _writer.WriteAsync(bytes, cancellationToken));
     }
 
-    public override void EndInput(CloseReason reason)
+    internal override void EndInputFor(CloseReason reason)
     {
         NoteInputEnd(reason);
         Loop.Post(static c => ((LoopConnection)c!)._reader.Inbox.EndInput(), this);
     }
 
-    public override void Abort(CloseReason reason = Mortise.CloseReason.Abort)
+    internal override void AbortFor(CloseReason reason)
     {
         if (TryEnd(reason))
             Release(reset: true);
     }
 
     /// <summary>Only the first call closes; the others wait with it.</summary>
-    public override ValueTask CloseAsync(CloseReason reason, TimeSpan flushTimeout, TimeSpan linger)
+    internal override ValueTask CloseForAsync(CloseReason reason, TimeSpan flushTimeout, TimeSpan linger)
     {
         Task closing;
         lock (_writer)
@@ -305,7 +305,7 @@ internal sealed class LoopConnection : Connection
         }
         catch (TimeoutException)
         {
-            Abort(Mortise.CloseReason.WriteStalled);
+            AbortFor(Mortise.CloseReason.WriteStalled);
             return;
         }
         catch (ConnectionException)
@@ -314,7 +314,7 @@ internal sealed class LoopConnection : Connection
         }
         catch
         {
-            Abort(reason); // bytes may be left, so it must not look like an end in order
+            AbortFor(reason); // bytes may be left, so it must not look like an end in order
             throw;
         }
 

@@ -57,20 +57,20 @@ internal sealed class WireConnection : Connection
 
     internal override void FlushSoon() => _writer.FlushSoon();
 
-    public override void EndInput(CloseReason reason)
+    internal override void EndInputFor(CloseReason reason)
     {
         NoteInputEnd(reason);
         _reader.EndInput();
     }
 
-    public override void Abort(CloseReason reason = Mortise.CloseReason.Abort)
+    internal override void AbortFor(CloseReason reason)
     {
         if (TryEnd(reason))
             Release(reset: true);
     }
 
     /// <summary>Only the first call closes; the others wait with it.</summary>
-    public override ValueTask CloseAsync(CloseReason reason, TimeSpan flushTimeout, TimeSpan linger)
+    internal override ValueTask CloseForAsync(CloseReason reason, TimeSpan flushTimeout, TimeSpan linger)
     {
         lock (_closeGate)
             return new(_closing ??= CloseOnceAsync(reason, flushTimeout, linger));
@@ -90,7 +90,7 @@ internal sealed class WireConnection : Connection
         }
         catch (TimeoutException)
         {
-            Abort(Mortise.CloseReason.WriteStalled);
+            AbortFor(Mortise.CloseReason.WriteStalled);
             return;
         }
         catch (Exception e) when (e is ConnectionException or SocketException or ObjectDisposedException)

@@ -72,7 +72,7 @@ public sealed class EndsTests
                 if (n < 2)
                     there.Abort(n == 0 ? CloseReason.Abort : CloseReason.Idle);
                 else if (n == 2)
-                    there.EndInput(CloseReason.Drain);
+                    there.EndInputFor(CloseReason.Drain);
                 else
                     _ = there.DisposeAsync().AsTask();
             });

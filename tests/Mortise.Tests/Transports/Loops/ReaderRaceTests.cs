@@ -82,7 +82,7 @@ public sealed class ReaderRaceTests
         await using var client = await SocketClient.ConnectAsync(listener.Endpoint,
             o => o.Transport.Engine = EngineKind.Managed);
         var here = (LoopConnection)await accepting;
-        here.EndInput(CloseReason.Drain);
+        here.EndInputFor(CloseReason.Drain);
         var others = new List<Socket>();
         Task<int> reading;
         using (here.Loop.Hold())
