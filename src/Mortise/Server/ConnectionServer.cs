@@ -86,7 +86,8 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
         Volatile.Write(ref _endedUpTo, Volatile.Read(ref _drainedUpTo));
         foreach (var connection in _watch.Live)
         {
-            if (connection.CloseReason is null)
+            // One that only waits for its peer's FIN has lost nothing, however its linger compares with the deadline.
+            if (connection.CloseReason is null && !(connection.IsClosing && connection.BytesQueued == 0))
                 aborted++;
             connection.AbortFor(CloseReason.Drain);
         }

@@ -210,6 +210,9 @@ public abstract partial class Connection : IAsyncDisposable
     /// <exception cref="ArgumentOutOfRangeException">As with <see cref="CloseAsync"/>.</exception>
     public void EndInput(CloseReason reason) => EndInputFor(reason.Given());
 
+    /// <summary>A close in order has begun: it sends what was written, and then waits for the peer's end.</summary>
+    internal abstract bool IsClosing { get; }
+
     /// <summary><see cref="CloseAsync"/> for any reason.</summary>
     internal abstract ValueTask CloseForAsync(CloseReason reason, TimeSpan flushTimeout, TimeSpan linger);
 

@@ -77,6 +77,27 @@ public sealed class StopTests
     }
 
     [Fact]
+    public async Task Who_was_answered_has_finished_though_the_peer_stays()
+    {
+        await using var server = SocketServer.Start(AnyPort, async c =>
+        {
+            await c.SendAsync(new byte[1]);
+            while (await c.ReceiveAsync(new byte[1]) > 0)
+            {
+            }
+        }, o => o.CloseLinger = Limits.Time);
+        var clients = await Task.WhenAll(Enumerable.Range(0, 5).Select(async _ =>
+            await SocketClient.ConnectAsync(server.Endpoints[0])));
+        foreach (var client in clients)
+            await client.ReceiveExactlyAsync(new byte[1], Limits.Soon);
+        // They never close, so each connection waits for its FIN when the time is over.
+        var result = await server.StopAsync(TimeSpan.FromSeconds(2)).InTime();
+        Assert.Equal((5, 0), (result.Finished, result.Aborted));
+        foreach (var client in clients)
+            await client.DisposeAsync();
+    }
+
+    [Fact]
     public async Task Suspend_serves_those_whom_the_kernel_had_let_in_and_nobody_after()
     {
         var served = 0;

@@ -105,6 +105,8 @@ internal sealed class LoopConnection : Connection
             : _writer.WriteAsync(bytes, cancellationToken));
     }
 
+    internal override bool IsClosing => Volatile.Read(ref _closing) is not null;
+
     internal override void EndInputFor(CloseReason reason)
     {
         NoteInputEnd(reason);

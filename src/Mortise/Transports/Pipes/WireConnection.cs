@@ -57,6 +57,8 @@ internal sealed class WireConnection : Connection
 
     internal override void FlushSoon() => _writer.FlushSoon();
 
+    internal override bool IsClosing => Volatile.Read(ref _closing) is not null;
+
     internal override void EndInputFor(CloseReason reason)
     {
         NoteInputEnd(reason);
