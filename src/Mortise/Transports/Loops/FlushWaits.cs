@@ -37,16 +37,38 @@ internal sealed class FlushWaits
         return _fault is null ? default : throw _fault;
     }
 
-    public async ValueTask<FlushResult> JoinAsync(long position, CancellationToken cancellationToken)
+    /// <summary>Whoever waits besides the handler, or may be cancelled.</summary>
+    public TaskCompletionSource Join(long position, TaskCompletionSource gone)
     {
-        var gone = new TaskCompletionSource();
-        Join(position, gone);
-        await gone.Task.WaitOrLeaveAsync(cancellationToken).ConfigureAwait(false);
-        return default;
+        (_others ??= []).Add((position, gone));
+        return gone;
     }
 
-    public void Join(long position, TaskCompletionSource gone) =>
-        (_others ??= []).Add((position, gone));
+    /// <summary>Who gives up is forgotten at once, however long the bytes stay.</summary>
+    public static async ValueTask<FlushResult> UntilAsync(LoopWriter writer, TaskCompletionSource gone,
+        CancellationToken cancellationToken)
+    {
+        try
+        {
+            await gone.Task.WaitOrLeaveAsync(cancellationToken).ConfigureAwait(false);
+            return default;
+        }
+        catch (OperationCanceledException) when (gone.TrySetCanceled(CancellationToken.None))
+        {
+            writer.Loop.Post(static s =>
+            {
+                var (writer, gone) = (Tuple<LoopWriter, TaskCompletionSource>)s!;
+                writer.Forget(gone);
+            }, Tuple.Create(writer, gone));
+            throw;
+        }
+    }
+
+    public void Forget(TaskCompletionSource gone)
+    {
+        if (_others?.RemoveAll(o => o.Gone == gone) > 0 && _others.Count == 0)
+            _others = null;
+    }
 
     public bool IsDue(long sent) => Own.IsWaiting && _position <= sent
         || _others?.Exists(o => o.Position <= sent) == true;
@@ -66,9 +88,8 @@ internal sealed class FlushWaits
             Own.Complete(connection);
     }
 
-    public void Fail(LoopConnection connection, Exception fault)
+    public void Fail(LoopConnection connection, Exception fault, bool alsoOwn)
     {
-        _fault = fault;
         var others = _others ?? [];
         _others = null;
         foreach (var (_, gone) in others)
@@ -78,7 +99,12 @@ internal sealed class FlushWaits
             _ = gone.Task.Exception;
         }
 
-        if (Own.IsWaiting)
-            Own.Complete(connection);
+        if (!Own.IsWaiting || !alsoOwn)
+            return;
+        _fault = fault;
+        Own.Complete(connection);
     }
+
+    /// <summary>How many wait besides the handler.</summary>
+    public int Others => _others?.Count ?? 0;
 }

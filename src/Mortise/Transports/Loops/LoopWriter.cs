@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.IO.Pipelines;
 using System.Threading.Tasks.Sources;
+using Mortise.Errors;
 using Mortise.Transports.Kernel;
 using Mortise.Transports.Pipes;
 
@@ -37,6 +38,9 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
 
     /// <summary>Relays that wait for room; several may end here.</summary>
     public Action? Drained { get; set; }
+
+    /// <summary>Flushes that wait besides the handler's.</summary>
+    public int OthersWaiting => _waits?.Others ?? 0;
 
     /// <summary>Bytes that the loop has and the kernel has not taken.</summary>
     public long Pending => _queue.Bytes;
@@ -155,7 +159,11 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
     {
         if (!Loop.IsCurrent)
         {
-            Loop.Post(static w => ((LoopWriter)w!).Complete(), this);
+            Loop.Post(static s =>
+            {
+                var (writer, why) = (Tuple<LoopWriter, Exception?>)s!;
+                writer.Complete(why);
+            }, Tuple.Create(this, exception));
             return;
         }
 
@@ -165,8 +173,8 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
         _completed = true;
         if (_broken)
             return;
-        if (exception is not null && !InFlight)
-            _queue.Drop();
+        if (exception is not null)
+            GiveUp(exception);
         if (Pending == 0)
             connection.ShutdownSendNow();
         else
@@ -238,6 +246,9 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
     /// <summary>Flushes whose bytes have gone go on.</summary>
     public void RunReady() => _waits?.Complete(connection, _sent);
 
+    /// <summary>A flush that waited was given up.</summary>
+    public void Forget(TaskCompletionSource gone) => _waits?.Forget(gone);
+
     /// <summary>No later write succeeds.</summary>
     public void Break() => _broken = true;
 
@@ -249,7 +260,7 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
         _queue.Drop();
         _foreign?.Drop();
         TellDrained();
-        _waits?.Fail(connection, EndedError);
+        _waits?.Fail(connection, EndedError, alsoOwn: true);
     }
 
     FlushResult IValueTaskSource<FlushResult>.GetResult(short token) => _waits!.Result(token);
@@ -280,6 +291,17 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
         drained?.Invoke();
     }
 
+    /// <summary>Nobody waits any more for what was written, and what the kernel does not work on is thrown away. Who
+    /// lent it memory waits until it lets go.</summary>
+    private void GiveUp(Exception why)
+    {
+        if (!InFlight)
+            _queue.Drop();
+        var fault = Failures.Closed("send", connection.RemoteEndpoint.ToString(), CloseReason.Local,
+            "its output was completed with an exception", why);
+        Loop.Post(_ => _waits?.Fail(connection, fault, alsoOwn: !_queue.IsBorrowing), null);
+    }
+
     private bool Go()
     {
         // A full barrier: who finds the flag still set has written before the look that follows here.
@@ -294,7 +316,7 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
     private ValueTask<FlushResult> WaitUntilSent(long position, CancellationToken cancellationToken) =>
         Waits.TryBeginOwn(position, MayBorrow(cancellationToken), out var token)
             ? new(this, token)
-            : Waits.JoinAsync(position, cancellationToken);
+            : FlushWaits.UntilAsync(this, Waits.Join(position, new TaskCompletionSource()), cancellationToken);
 
     private async ValueTask<FlushResult> FlushFromElsewhereAsync(CancellationToken cancellationToken)
     {
@@ -306,8 +328,7 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
 
         var gone = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         Loop.Post(FlushHere, Tuple.Create(this, gone));
-        await gone.Task.WaitOrLeaveAsync(cancellationToken).ConfigureAwait(false);
-        return default;
+        return await FlushWaits.UntilAsync(this, gone, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>A flush of another thread arrives on the loop; in the next turn again if somebody is still
@@ -318,6 +339,8 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
         var taken = writer.Go();
         if (writer._broken)
             gone.TrySetException(writer.EndedError);
+        else if (gone.Task.IsCompleted && taken)
+            return; // given up
         else if (!taken)
             writer.Loop.Post(FlushHere, state);
         else if (writer.Pending == 0)

@@ -30,6 +30,9 @@ internal struct SendQueue
     /// <summary>Somebody writes to the last block: nothing may be put behind it.</summary>
     public bool IsLent => _tail is { Lent: true };
 
+    /// <summary>A caller's own memory is being sent.</summary>
+    public bool IsBorrowing => _borrowedBytes > 0;
+
     /// <summary>A block with room for so many bytes; until <see cref="Advance"/> it is the caller's.</summary>
     public Block Lend(int sizeHint)
     {

@@ -53,9 +53,16 @@ public sealed class InlineTests
         var answerBytes = way == "large" ? LargeBytes : MessageBytes;
         await AskAsync(socket, question, answerBytes);
         var loop = ((LoopConnection)server.Connections[0]).Loop;
-        var before = await AllocatedAsync(loop);
-        var hops = await AskAsync(socket, question, answerBytes);
-        var bytes = (await AllocatedAsync(loop) - before) / (double)Messages;
+        var (hops, bytes) = (0L, double.MaxValue);
+        // Code that the runtime has not optimized yet boxes awaiters; it takes its time to replace it.
+        for (var round = 0; round < 10 && bytes > 1; round++)
+        {
+            var before = await AllocatedAsync(loop);
+            hops = await AskAsync(socket, question, answerBytes);
+            bytes = (await AllocatedAsync(loop) - before) / (double)Messages;
+            round = IsDebugBuild ? 10 : round;
+        }
+
         Assert.Matches("^mortise-loop-1$", Assert.Single(threads));
         Assert.InRange(hops, 0, Messages / 20);
         if (!IsDebugBuild)
