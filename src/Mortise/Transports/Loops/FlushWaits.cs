@@ -70,22 +70,27 @@ internal sealed class FlushWaits
             _others = null;
     }
 
-    public bool IsDue(long sent) => Own.IsWaiting && _position <= sent
-        || _others?.Exists(o => o.Position <= sent) == true;
+    public bool IsDue(long sent) => Own.IsWaiting && _position <= sent || _others is not null && OthersAreDue(sent);
 
     public void Complete(LoopConnection connection, long sent)
     {
-        if (_others is { } others)
-        {
-            var due = others.FindAll(o => o.Position <= sent);
-            others.RemoveAll(o => o.Position <= sent);
-            if (others.Count == 0)
-                _others = null;
-            due.ForEach(o => o.Gone.TrySetResult());
-        }
-
+        if (_others is not null)
+            CompleteOthers(_others, sent);
         if (Own.IsWaiting && _position <= sent)
             Own.Complete(connection);
+    }
+
+    // By themselves, for their closures cost an object for each call.
+
+    private bool OthersAreDue(long sent) => _others!.Exists(o => o.Position <= sent);
+
+    private void CompleteOthers(List<(long Position, TaskCompletionSource Gone)> others, long sent)
+    {
+        var due = others.FindAll(o => o.Position <= sent);
+        others.RemoveAll(o => o.Position <= sent);
+        if (others.Count == 0)
+            _others = null;
+        due.ForEach(o => o.Gone.TrySetResult());
     }
 
     public void Fail(LoopConnection connection, Exception fault, bool alsoOwn)

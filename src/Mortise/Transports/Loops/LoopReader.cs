@@ -194,18 +194,15 @@ internal sealed class LoopReader : PipeReader, IValueTaskSource<ReadResult>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<ReadResult> ReadCancellableAsync(CancellationToken cancellationToken)
     {
-        var registration = cancellationToken.UnsafeRegister(
+        using var registration = cancellationToken.UnsafeRegister(
             static r => ((LoopReader)r!).Loop.Post(static r => ((LoopReader)r!).GiveUp(), r), this);
-        await using (registration.ConfigureAwait(false))
+        try
         {
-            try
-            {
-                return await ReadOrWait(cancellationToken).ConfigureAwait(false);
-            }
-            catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
-            {
-                throw new OperationCanceledException(cancellationToken);
-            }
+            return await ReadOrWait(cancellationToken).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            throw new OperationCanceledException(cancellationToken);
         }
     }
 
