@@ -17,10 +17,11 @@ internal sealed record FailureReport(bool Json, bool Verbose, string Language)
         else if (failure is MortiseException known)
             TellText(known);
         else if (failure is OperationCanceledException)
-            Console.Error.WriteLine("interrupted");
+            Console.Error.WriteLine(Wording.In(Language, "interrupted", "已中断"));
         else if (code == ExitCodes.Unexpected)
-            Console.Error.WriteLine("mortise: an error that Mortise did not foresee"
-                + (Verbose ? "" : "; -v shows where it happened, please report it"));
+            Console.Error.WriteLine("mortise: " + Wording.In(Language, "an error that Mortise did not foresee"
+                + (Verbose ? "" : "; -v shows where it happened, please report it"),
+                "Mortise 没有预料到的错误" + (Verbose ? "" : "；用 -v 查看出错位置，并请报告")));
         else
             Console.Error.WriteLine("mortise: " + TerminalText.Escape(failure.Message));
         // A failure with a name, a reason and a hint gains nothing from our stack.
@@ -42,19 +43,12 @@ internal sealed record FailureReport(bool Json, bool Verbose, string Language)
     {
         var where = failure.Endpoint is null ? failure.Operation : $"{failure.Operation} {failure.Endpoint}";
         var name = failure.Errno == 0 ? failure.Symbol : $"{failure.Symbol} {failure.Errno}";
-        var (reason, hint) = (failure.Reason, failure.Hint);
-        var known = ErrorCatalogue.TryFind(failure.Symbol, out var entry);
-        if (known && Language == "zh")
-        {
-            reason = reason.Replace(entry.English.Meaning, entry.Chinese.Meaning, StringComparison.Ordinal);
-            hint = hint == entry.English.HintFor(failure.Operation) ? entry.Chinese.HintFor(failure.Operation) : hint;
-        }
-
+        var (reason, hint) = Wording.Of(failure, Language);
         Console.Error.WriteLine(TerminalText.Escape($"mortise: {where}: {reason} ({name})"));
         if (hint is not null)
-            Console.Error.WriteLine(TerminalText.Escape($"  {(Language == "zh" ? "试试" : "try")}: {hint}"));
-        if (known && failure is not InvalidSettingException)
-            Console.Error.WriteLine($"  {(Language == "zh" ? "更多" : "more")}: mortise explain {failure.Symbol}");
+            Console.Error.WriteLine(TerminalText.Escape($"  {Wording.In(Language, "try", "试试")}: {hint}"));
+        if (failure is not InvalidSettingException && ErrorCatalogue.TryFind(failure.Symbol, out _))
+            Console.Error.WriteLine($"  {Wording.In(Language, "more", "更多")}: mortise explain {failure.Symbol}");
     }
 
     private static void TellJson(Exception failure) => JsonLine.Write("error", json =>

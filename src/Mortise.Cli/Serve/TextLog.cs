@@ -56,6 +56,22 @@ internal sealed class TextLog(Kind kind, ServeSettings settings, bool chinese, C
             + $"{Time(elapsed)}, received {connection.BytesReceived} B, sent {connection.BytesSent} B");
     }
 
+    public override void Stopping(int connections, TimeSpan drain)
+    {
+        if (!chinese)
+            base.Stopping(connections, drain);
+        else if (connections > 0 && !Settings.Quiet)
+            Note($"正在停止：{connections} 个连接可在 {drain.TotalSeconds:0.###} s 内完成；再按 Ctrl+C 立即中止");
+    }
+
+    protected override void BadFrame(string connection, string peer, string reason, string detail)
+    {
+        if (!chinese || !ErrorCatalogue.TryFind(reason, out var entry))
+            base.BadFrame(connection, peer, reason, detail);
+        else
+            Warn($"#{connection} {peer} 帧错误：{entry.Chinese.Meaning}：{detail} ({reason})；连接已关闭");
+    }
+
     public override void Stopped(ServeTotals totals)
     {
         if (Settings.Quiet)

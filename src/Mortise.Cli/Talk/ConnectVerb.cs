@@ -45,7 +45,7 @@ internal static class ConnectVerb
         }
         catch (ConnectException e) when (!talk.IsJson(parsed))
         {
-            DialReport.Failed(endpoint, e, dial.Explain(parsed));
+            DialReport.Failed(endpoint, e, dial.Explain(parsed), parsed.GetValue<string>("--lang")!);
             return ExitCodes.Of(e);
         }
 

@@ -80,7 +80,8 @@ internal sealed class Dial
             options.RetryBackoff = ReadBackoff(parsed.GetValue(_retryDelay)!);
             options.OnRetry = (number, error, pause) =>
             {
-                Console.Error.WriteLine(DialReport.Retry(endpoint, number, tries, error, pause));
+                Console.Error.WriteLine(DialReport.Retry(endpoint, number, tries, error, pause,
+                    parsed.GetValue<string>("--lang")!));
                 since = Stopwatch.GetTimestamp() + (long)(pause.TotalSeconds * Stopwatch.Frequency);
             };
             if (timeout is { } longest)

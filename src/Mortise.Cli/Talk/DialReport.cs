@@ -18,25 +18,32 @@ internal static class DialReport
         $"closed ({(connection.CloseReason ?? CloseReason.Eof).Name()}): received {connection.BytesReceived:N0} B, "
         + $"sent {connection.BytesSent:N0} B");
 
-    public static string Retry(Endpoint endpoint, int number, int retries, ConnectException error, TimeSpan pause) =>
-        $"connect {endpoint.Authority}: try {number} of {retries + 1} {Outcome(error.Symbol)} ({Name(error)}), "
-        + $"again in {Span(pause)}";
+    public static string Retry(Endpoint endpoint, int number, int retries, ConnectException error, TimeSpan pause,
+        string language) => language == Wording.Chinese
+        ? $"connect {endpoint.Authority}: 第 {number}/{retries + 1} 次尝试{Wording.Outcome(error.Symbol, language)} "
+            + $"({Name(error)})，{Span(pause)} 后重试"
+        : $"connect {endpoint.Authority}: try {number} of {retries + 1} {Wording.Outcome(error.Symbol, language)} "
+            + $"({Name(error)}), again in {Span(pause)}";
 
     /// <summary>The failure in three lines: what, why, and what to try.</summary>
-    public static void Failed(Endpoint endpoint, ConnectException error, bool explain)
+    public static void Failed(Endpoint endpoint, ConnectException error, bool explain, string language)
     {
+        string Say(string english, string chinese) => Wording.In(language, english, chinese);
         var elapsed = error.Attempts.Count > 0 ? error.Attempts.Max(a => a.Elapsed) : (TimeSpan?)null;
-        Console.Error.WriteLine($"connect {endpoint.Authority} → {Outcome(error.Symbol)} ({Name(error)})"
-            + (elapsed is { } time ? time < OwnTime ? " at once" : $" after {Span(time)}" : ""));
-        Console.Error.WriteLine("  " + error.Reason);
+        Console.Error.WriteLine($"connect {endpoint.Authority} → {Wording.Outcome(error.Symbol, language)} "
+            + $"({Name(error)})" + (elapsed is not { } time ? "" : time < OwnTime ? Say(" at once", "，立即返回")
+                : Say($" after {Span(time)}", $"，用时 {Span(time)}")));
+        var (reason, hint) = Wording.Of(error, language);
+        Console.Error.WriteLine("  " + reason);
         if (error.Attempts.Count > 1)
             foreach (var attempt in error.Attempts)
-                Console.Error.WriteLine($"  tried {attempt.Address}: {attempt.Symbol} after {Span(attempt.Elapsed)}");
+                Console.Error.WriteLine(Say("  tried ", "  试过 ") + $"{attempt.Address}: {attempt.Symbol}"
+                    + Say(" after ", "，用时 ") + Span(attempt.Elapsed));
         if (explain && elapsed is { } spent)
-            Console.Error.WriteLine("  the kernel: " + WhatTheKernelDid(error, spent));
-        if (error.Hint is { } hint)
-            Console.Error.WriteLine("  try: " + hint);
-        Console.Error.WriteLine("  more: mortise explain " + error.Symbol);
+            Console.Error.WriteLine(Say("  the kernel: ", "  内核: ") + WhatTheKernelDid(error, spent));
+        if (hint is not null)
+            Console.Error.WriteLine(Say("  try: ", "  试试: ") + hint);
+        Console.Error.WriteLine(Say("  more: ", "  更多: ") + "mortise explain " + error.Symbol);
     }
 
     /// <summary>The kernel's measure of the handshake, where it has one; our clock would count our start-up.</summary>
@@ -47,16 +54,6 @@ internal static class DialReport
 
     private static string Name(ConnectException error) =>
         error.Errno == 0 ? error.Symbol : string.Create(CultureInfo.InvariantCulture, $"{error.Symbol} {error.Errno}");
-
-    private static string Outcome(string symbol) => symbol switch
-    {
-        "ECONNREFUSED" => "refused",
-        "ETIMEDOUT" => "timed out",
-        "ENETUNREACH" or "EHOSTUNREACH" or "EHOSTDOWN" or "ENETDOWN" => "unreachable",
-        "EACCES" or "EPERM" => "not permitted",
-        "EADDRINUSE" or "EADDRNOTAVAIL" => "cannot bind",
-        _ => "failed",
-    };
 
     /// <summary>
     /// The socket is closed by the time anybody asks, so the SYNs are counted by the kernel's timer: 1 s after the

@@ -33,12 +33,12 @@ internal static class PlayVerb
         };
         command.SetAction((parsed, cancellationToken) => RunAsync(Endpoint.Parse(parsed.GetValue(at)!),
             Framing.Parse(parsed.GetValue(frame)!), parsed.GetValue(endFlag)!,
-            TextValues.Time(parsed.GetValue(timeout)!), cancellationToken));
+            TextValues.Time(parsed.GetValue(timeout)!), parsed.GetValue<string>("--lang")!, cancellationToken));
         return command;
     }
 
     private static async Task<int> RunAsync(Endpoint endpoint, Framing framing, string endFlag, TimeSpan timeout,
-        CancellationToken cancellationToken)
+        string language, CancellationToken cancellationToken)
     {
         Session<string> session;
         try
@@ -48,7 +48,7 @@ internal static class PlayVerb
         }
         catch (ConnectException e)
         {
-            DialReport.Failed(endpoint, e, explain: false);
+            DialReport.Failed(endpoint, e, explain: false, language);
             return ExitCodes.Of(e);
         }
 

@@ -61,7 +61,7 @@ internal static class SendVerb
         }
         catch (ConnectException e) when (!Talk.IsJson(parsed))
         {
-            DialReport.Failed(endpoint, e, Dial.Explain(parsed));
+            DialReport.Failed(endpoint, e, Dial.Explain(parsed), parsed.GetValue<string>("--lang")!);
             return ExitCodes.Of(e);
         }
     }
