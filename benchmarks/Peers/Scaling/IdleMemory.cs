@@ -1,3 +1,4 @@
+using System.Globalization;
 using Mortise.Peers.Running;
 using Mortise.Peers.Servers;
 
@@ -10,12 +11,14 @@ namespace Mortise.Peers.Scaling;
 /// <param name="Base">Before, with everything warm and collected.</param>
 /// <param name="Idle">With all connections, as it stands.</param>
 /// <param name="IdleCollected">After a full collection: what the connections really hold.</param>
+/// <param name="ObjectBytes">Bytes of managed objects that each connection keeps alive: the same in every
+/// run.</param>
 /// <param name="IdleCpuPercent">Of one CPU, while nothing happens.</param>
 /// <param name="Echoed">After one echo on each, as it stands.</param>
 /// <param name="EchoedCollected">After another full collection.</param>
 /// <param name="Wrong">Echoes that did not come back as they were sent.</param>
 internal sealed record IdleMemory(string Server, string? Engine, int Connections, double Base, double Idle,
-    double IdleCollected, double IdleCpuPercent, double Echoed, double EchoedCollected, int Wrong)
+    double IdleCollected, double ObjectBytes, double IdleCpuPercent, double Echoed, double EchoedCollected, int Wrong)
 {
     public const int WarmConnections = 200;
 
@@ -30,14 +33,16 @@ internal sealed record IdleMemory(string Server, string? Engine, int Connections
         using var server = await ServerProcess.StartHostAsync(kind, engine, null, ServerProcess.FreshPort(), false,
             $"{connections}", "--control");
         var before = await WarmAsync(server, Math.Min(WarmConnections, connections), programs);
+        var objects = await ObjectBytesAsync(server);
         using var holders = await HoldAsync(server, connections, programs);
         await Task.Delay(idle / 10);
         var cpuPercent = await ProcessState.CpuPercentAsync(server.Id, idle);
         var asItStands = ProcessState.RssKiB(server.Id);
         var collected = await CollectedAsync(server);
+        objects = (await ObjectBytesAsync(server) - objects) / connections;
         var (_, wrong) = await holders.EchoAsync();
         var echoed = ProcessState.RssKiB(server.Id);
-        return new(kind, engine, connections, before, asItStands, collected, cpuPercent, echoed,
+        return new(kind, engine, connections, before, asItStands, collected, objects, cpuPercent, echoed,
             await CollectedAsync(server), wrong);
     }
 
@@ -58,7 +63,8 @@ internal sealed record IdleMemory(string Server, string? Engine, int Connections
     /// <summary>Returns when the server has accepted all.</summary>
     public static async Task<Holders> HoldAsync(ServerProcess server, int connections, NativePrograms programs)
     {
-        var withNone = ProcessState.Descriptors(server.Id);
+        // Some of those that have gone may still be closing.
+        var withNone = ProcessState.Descriptors(server.Id) - RuntimeDescriptorsMax;
         var holders = await Holders.ConnectAsync(programs, server.Port, connections);
         try
         {
@@ -71,6 +77,9 @@ internal sealed record IdleMemory(string Server, string? Engine, int Connections
             throw;
         }
     }
+
+    private static async Task<double> ObjectBytesAsync(ServerProcess server) =>
+        double.Parse(await server.AskAsync("heap"), CultureInfo.InvariantCulture);
 
     public static async Task<double> CollectedAsync(ServerProcess server)
     {

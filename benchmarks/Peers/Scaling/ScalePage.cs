@@ -40,18 +40,20 @@ internal sealed class ScalePage(ScaleData data)
         Line($"""
             Resident memory (VmRSS) of the server process more than before, in KiB per connection; before: 200
             connections have come, echoed and gone, and a full collection. "As it stands" is what an operator sees,
-            garbage of accepting included; "held" is after a full collection: what the connections themselves keep.
+            garbage of accepting included; "held" is after a full collection: what the connections themselves keep;
+            "objects" are the bytes of managed objects in it.
             "Bare" accepts by hand and reads; the others are whole servers, ours with every default limit, timeout and
             metric. CPU of the process over {data.IdleSeconds} s in which nothing happens.
             """).Line();
-        Line("| server | connections | idle, as it stands | idle, held | more after one echo, as it stands "
-            + "| more after one echo, held | idle CPU | wrong echoes | target |");
-        Line("|---|---:|---:|---:|---:|---:|---:|---:|---|");
+        Line("| server | connections | idle, as it stands | idle, held | objects, bytes "
+            + "| more after one echo, as it stands | more after one echo, held | idle CPU | wrong echoes | target |");
+        Line("|---|---:|---:|---:|---:|---:|---:|---:|---:|---|");
         foreach (var m in data.Idle)
         {
             var (idle, held) = (m.PerConnection(m.Idle), m.PerConnection(m.IdleCollected));
-            Line($"| {m.Server} | {m.Connections} | {idle:F2} | {held:F2} | {m.PerConnection(m.Echoed) - idle:F2} "
-                + $"| {m.PerConnection(m.EchoedCollected) - held:F2} | {m.IdleCpuPercent:F2} % | {m.Wrong} "
+            Line($"| {m.Server} | {m.Connections} | {idle:F2} | {held:F2} | {m.ObjectBytes:F0} "
+                + $"| {m.PerConnection(m.Echoed) - idle:F2} | {m.PerConnection(m.EchoedCollected) - held:F2} "
+                + $"| {m.IdleCpuPercent:F2} % | {m.Wrong} "
                 + $"| {Judge(m)} |");
         }
 

@@ -83,7 +83,12 @@ internal sealed class LoopGroup
     public EventLoop HomeFor(EventLoop? caller)
     {
         lock (_gate)
-            return Array.Exists(_places, p => caller is not null && p.Loop == caller) ? caller! : Started(Choose());
+        {
+            foreach (var place in caller is null ? [] : _places)
+                if (place.Loop == caller)
+                    return caller!;
+            return Started(Choose());
+        }
     }
 
     /// <summary>Sends a newcomer to a loop, whose thread will call <see cref="LoopNewcomer.Arrive"/>.</summary>

@@ -9,7 +9,7 @@ namespace Mortise.Transports.Loops;
 /// </summary>
 internal sealed class FlushWaits
 {
-    private List<(long Position, TaskCompletionSource Gone)>? _others; // only while somebody waits
+    private List<(long Position, TaskCompletionSource<FlushResult> Gone)>? _others; // only while somebody waits
     private long _position;
     private Exception? _fault;
     private bool _ownIsTaken;
@@ -38,15 +38,19 @@ internal sealed class FlushWaits
     }
 
     /// <summary>Whoever waits besides the handler, or may be cancelled.</summary>
-    public TaskCompletionSource Join(long position, TaskCompletionSource gone)
+    public TaskCompletionSource<FlushResult> Join(long position, TaskCompletionSource<FlushResult> gone)
     {
         (_others ??= []).Add((position, gone));
         return gone;
     }
 
     /// <summary>Who gives up is forgotten at once, however long the bytes stay.</summary>
-    public static async ValueTask<FlushResult> UntilAsync(LoopWriter writer, TaskCompletionSource gone,
-        CancellationToken cancellationToken)
+    public static ValueTask<FlushResult> UntilAsync(LoopWriter writer, TaskCompletionSource<FlushResult> gone,
+        CancellationToken cancellationToken) =>
+        cancellationToken.CanBeCanceled ? UntilGivenUpAsync(writer, gone, cancellationToken) : new(gone.Task);
+
+    private static async ValueTask<FlushResult> UntilGivenUpAsync(LoopWriter writer,
+        TaskCompletionSource<FlushResult> gone, CancellationToken cancellationToken)
     {
         try
         {
@@ -57,14 +61,14 @@ internal sealed class FlushWaits
         {
             writer.Loop.Post(static s =>
             {
-                var (writer, gone) = (Tuple<LoopWriter, TaskCompletionSource>)s!;
+                var (writer, gone) = (Tuple<LoopWriter, TaskCompletionSource<FlushResult>>)s!;
                 writer.Forget(gone);
             }, Tuple.Create(writer, gone));
             throw;
         }
     }
 
-    public void Forget(TaskCompletionSource gone)
+    public void Forget(TaskCompletionSource<FlushResult> gone)
     {
         if (_others?.RemoveAll(o => o.Gone == gone) > 0 && _others.Count == 0)
             _others = null;
@@ -84,13 +88,13 @@ internal sealed class FlushWaits
 
     private bool OthersAreDue(long sent) => _others!.Exists(o => o.Position <= sent);
 
-    private void CompleteOthers(List<(long Position, TaskCompletionSource Gone)> others, long sent)
+    private void CompleteOthers(List<(long Position, TaskCompletionSource<FlushResult> Gone)> others, long sent)
     {
         var due = others.FindAll(o => o.Position <= sent);
         others.RemoveAll(o => o.Position <= sent);
         if (others.Count == 0)
             _others = null;
-        due.ForEach(o => o.Gone.TrySetResult());
+        due.ForEach(o => o.Gone.TrySetResult(default));
     }
 
     public void Fail(LoopConnection connection, Exception fault, bool alsoOwn)

@@ -247,7 +247,7 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
     public void RunReady() => _waits?.Complete(connection, _sent);
 
     /// <summary>A flush that waited was given up.</summary>
-    public void Forget(TaskCompletionSource gone) => _waits?.Forget(gone);
+    public void Forget(TaskCompletionSource<FlushResult> gone) => _waits?.Forget(gone);
 
     /// <summary>No later write succeeds.</summary>
     public void Break() => _broken = true;
@@ -316,26 +316,27 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
     private ValueTask<FlushResult> WaitUntilSent(long position, CancellationToken cancellationToken) =>
         Waits.TryBeginOwn(position, MayBorrow(cancellationToken), out var token)
             ? new(this, token)
-            : FlushWaits.UntilAsync(this, Waits.Join(position, new TaskCompletionSource()), cancellationToken);
+            : FlushWaits.UntilAsync(this, Waits.Join(position, new TaskCompletionSource<FlushResult>()),
+                cancellationToken);
 
-    private async ValueTask<FlushResult> FlushFromElsewhereAsync(CancellationToken cancellationToken)
+    private ValueTask<FlushResult> FlushFromElsewhereAsync(CancellationToken cancellationToken)
     {
         if (_broken)
         {
             _foreign?.Drop(); // what was written as the end came, and nobody will take over
-            throw EndedError;
+            return ValueTask.FromException<FlushResult>(EndedError);
         }
 
-        var gone = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var gone = new TaskCompletionSource<FlushResult>(TaskCreationOptions.RunContinuationsAsynchronously);
         Loop.Post(FlushHere, Tuple.Create(this, gone));
-        return await FlushWaits.UntilAsync(this, gone, cancellationToken).ConfigureAwait(false);
+        return FlushWaits.UntilAsync(this, gone, cancellationToken);
     }
 
     /// <summary>A flush of another thread arrives on the loop; in the next turn again if somebody is still
     /// writing.</summary>
     private static void FlushHere(object? state)
     {
-        var (writer, gone) = (Tuple<LoopWriter, TaskCompletionSource>)state!;
+        var (writer, gone) = (Tuple<LoopWriter, TaskCompletionSource<FlushResult>>)state!;
         var taken = writer.Go();
         if (writer._broken)
             gone.TrySetException(writer.EndedError);
@@ -344,7 +345,7 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
         else if (!taken)
             writer.Loop.Post(FlushHere, state);
         else if (writer.Pending == 0)
-            gone.TrySetResult();
+            gone.TrySetResult(default);
         else
             writer.Waits.Join(writer._sent + writer.Pending, gone);
     }
