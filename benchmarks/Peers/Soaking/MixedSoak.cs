@@ -1,3 +1,5 @@
+using System.Diagnostics;
+using System.Globalization;
 using Mortise.Peers.Churning;
 using Mortise.Peers.Comparing;
 using Mortise.Peers.Running;
@@ -7,16 +9,18 @@ namespace Mortise.Peers.Soaking;
 
 /// <summary>
 /// A server of lines on an ordinary day, for an hour: many clients at a steady pace, some that come and go, a few that
-/// are hostile. Windows of the pace alternate with looks at the server's heap and descriptors, which must not grow.
+/// are hostile. Twenty times the hostile ones are sent away, and what the server holds then must not have grown.
 /// </summary>
 internal static class MixedSoak
 {
-    private const int MessageBytes = 64, MessagesPerSecond = 10_000, Windows = 20, PassingPerSecond = 50;
+    private const int MessageBytes = 64, MessagesPerSecond = 10_000, Looks = 20, PassingPerSecond = 50;
     private const double HeapMiBPerHour = 1, LatencyGrowthMax = 1.2, DescriptorGrowthMax = 25;
 
     private static readonly TimeSpan WindowMax = TimeSpan.FromSeconds(30), Judgeable = TimeSpan.FromMinutes(30);
 
-    /// <summary>After a window: hours since the start, heap after a full collection, descriptors, latency.</summary>
+    private static readonly TimeSpan CalmMax = TimeSpan.FromSeconds(5);
+
+    /// <summary>Hours since the start, heap after a full collection, descriptors, the latency before that.</summary>
     private sealed record Look(double Hours, double HeapMiB, double Descriptors, double P99Ms);
 
     public static async Task RunAsync(SoakRun run)
@@ -32,16 +36,16 @@ internal static class MixedSoak
         var before = await ChurnBench.SettledAsync(server);
         List<Look> looks;
         (int Right, int Wrong) passing;
-        int hostile;
+        var hostile = 0;
         using (var load = await LoadProcess.StartAsync(server, new(honest, MessageBytes, 1), run.Programs, null,
             run.Seed, lines: true))
         using (var over = new CancellationTokenSource())
         {
             var others = PassingClients.RunAsync(server.Port, PassingPerSecond, run.Seed, over.Token);
-            var attackers = HostileClients.RunAsync(server.Port, Math.Max(1, honest / 100), run.Seed, over.Token);
-            looks = await LookAsync(server, load, time, pace, run.IsQuick);
+            looks = await LookAsync(server, load, time, pace, !run.IsQuick, async end => hostile +=
+                await HostileClients.RunAsync(server.Port, Math.Max(1, honest / 100), run.Seed + hostile, end));
             await over.CancelAsync();
-            (passing, hostile) = (await others, await attackers);
+            passing = await others;
         }
 
         run.Tell("clients at a steady pace, none lost or wrong", honest);
@@ -57,20 +61,36 @@ internal static class MixedSoak
     }
 
     private static async Task<List<Look>> LookAsync(ServerProcess server, LoadProcess load, TimeSpan time, int pace,
-        bool isQuick)
+        bool isTold, Func<CancellationToken, Task> attackAsync)
     {
         var looks = new List<Look>();
-        var window = TimeSpan.FromTicks(Math.Min(WindowMax.Ticks, time.Ticks / Windows));
-        await load.PaceAsync(window, pace); // a start is not what a day is like
-        for (var watch = System.Diagnostics.Stopwatch.StartNew(); watch.Elapsed < time;)
+        var between = time / Looks;
+        var windows = (int)Math.Ceiling(between / WindowMax);
+        await load.PaceAsync(between / windows, pace); // a start is not what a day is like
+        var withHonest = ProcessState.Descriptors(server.Id);
+        for (var watch = Stopwatch.StartNew(); looks.Count < Looks;)
         {
-            var result = await load.PaceAsync(window, pace);
-            looks.Add(new(watch.Elapsed.TotalHours, double.Parse(await server.AskAsync("heap")) / (1 << 20),
-                ProcessState.Descriptors(server.Id), result.P99Ns / 1e6));
-            if (!isQuick)
-                Console.WriteLine(FormattableString.Invariant($"{watch.Elapsed.TotalMinutes:F1} min: heap ")
-                    + FormattableString.Invariant($"{looks[^1].HeapMiB:F2} MiB, {looks[^1].Descriptors} descriptors, ")
-                    + FormattableString.Invariant($"p99 {looks[^1].P99Ms:F2} ms"));
+            var p99 = new List<double>();
+            using (var calm = new CancellationTokenSource())
+            {
+                var attack = attackAsync(calm.Token);
+                for (var i = 0; i < windows; i++)
+                    p99.Add((await load.PaceAsync(between / windows, pace)).P99Ns / 1e6);
+                await calm.CancelAsync();
+                await attack;
+            }
+
+            for (var since = Stopwatch.StartNew(); since.Elapsed < CalmMax; await Task.Delay(50))
+                if (ProcessState.Descriptors(server.Id) <= withHonest)
+                    break;
+            var look = new Look(watch.Elapsed.TotalHours,
+                double.Parse(await server.AskAsync("heap"), CultureInfo.InvariantCulture) / (1 << 20),
+                ProcessState.Descriptors(server.Id), Interval.MedianOf(p99));
+            looks.Add(look);
+            if (isTold)
+                Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{look.Hours * 60:F1} min: heap ")
+                    + string.Create(CultureInfo.InvariantCulture, $"{look.HeapMiB:F2} MiB, {look.Descriptors} ")
+                    + string.Create(CultureInfo.InvariantCulture, $"descriptors, p99 {look.P99Ms:F2} ms"));
         }
 
         return looks;
