@@ -45,7 +45,7 @@ internal static class ControlLine
         }
     }
 
-    /// <summary>The least of five: after a collection the loops let go of what they kept, each in its own time.</summary>
+    /// <summary>The least of five: after a collection each loop lets go of what it kept, in its own time.</summary>
     private static string Heap()
     {
         var least = long.MaxValue;
