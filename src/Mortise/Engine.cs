@@ -43,6 +43,9 @@ internal static class Engine
             return new(EngineKind.Managed, "managed: urgent data asked for");
         var asked = options.Engine;
         var forced = Environment.GetEnvironmentVariable(EngineChoice.Variable);
+        if (asked == EngineKind.Managed && options.Loops > 0)
+            throw new InvalidSettingException("engine", $"managed with {options.Loops} loops",
+                "the managed engine has no event loops", "leave the loops away, or choose auto, io_uring or epoll");
         return EngineChoice.Make(asked, forced, OperatingSystem.IsLinux(), static () => LinuxTransport.UringFailure);
     }
 

@@ -15,7 +15,7 @@ public sealed class TransportOptions
 
     /// <summary>
     /// Event loops of the Linux engine, 1 to 256; 0 = one for each CPU (default). All that ask for the same number
-    /// share the same loops.
+    /// share the same loops. Asked of <see cref="EngineKind.Managed"/>, which has none, it is an invalid setting.
     /// </summary>
     public int Loops
     {

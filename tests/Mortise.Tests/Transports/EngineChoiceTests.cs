@@ -53,6 +53,7 @@ public sealed class EngineChoiceTests
     [Theory]
     [InlineData("choose one of auto, io_uring, epoll, managed", "--engine", "iocp")]
     [InlineData("0 for one for each CPU", "--loops", "300")]
+    [InlineData("the managed engine has no event loops", "--engine", "managed", "--loops", "4")]
     public async Task The_command_refuses_what_cannot_be_chosen(string says, params string[] flags)
     {
         var run = await MortiseProcess.RunAsync(["serve", "echo", ":0", .. flags]);
