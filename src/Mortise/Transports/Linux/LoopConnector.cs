@@ -53,7 +53,19 @@ internal static class LoopConnector
         {
             // The name of a bound client is the kernel's by now; its file serves nobody.
             if (options.Bind is { IsUnix: true, IsAbstract: false } bound)
-                File.Delete(bound.Host);
+                Remove(bound.Host);
+        }
+    }
+
+    private static void Remove(string file)
+    {
+        try
+        {
+            File.Delete(file);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // It stays, as it does when a process dies. How the attempt ended is what the caller must hear.
         }
     }
 
