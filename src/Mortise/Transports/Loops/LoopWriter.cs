@@ -203,7 +203,13 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
         }
 
         TakeForeign();
-        if (start > 0 || _queue.IsLent)
+        if (_queue.IsLent)
+        {
+            // Its owner fills the end of the queue, and must not find these bytes there: they come when it flushes.
+            Foreign.Write(block.Bytes.AsSpan(start, block.Filled - start));
+            BlockPool.Shared.Return(block);
+        }
+        else if (start > 0)
         {
             _queue.Copy(block.Bytes.AsSpan(start, block.Filled - start));
             BlockPool.Shared.Return(block);

@@ -100,7 +100,7 @@ internal sealed class Relay(LoopConnection source, LoopWriter destination) : Tas
             _fault ??= destination.EndedError;
             source.Loop.Ready(source);
         }
-        else if (!_blocked && destination.Pending > LoopWriter.HighWaterBytes)
+        else if (!_blocked && destination.Queued > LoopWriter.HighWaterBytes)
         {
             _blocked = true;
             destination.Drained += OnDrained;

@@ -79,6 +79,56 @@ public sealed class FlushTests
         Assert.Equal(0, await left.Task.InTime());
     }
 
+    [Theory, MemberData(nameof(Engines.WithLoops), MemberType = typeof(Engines))]
+    public async Task A_relay_waits_for_the_owner_of_lent_memory(EngineKind engine)
+    {
+        var destination = new TaskCompletionSource<Connection>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var lent = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var relayed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var server = Served.Start(engine, async c =>
+        {
+            if (destination.TrySetResult(c))
+            {
+                var memory = c.Output.GetMemory(100);
+                lent.SetResult();
+                await relayed.Task;
+                memory.Span[..100].Fill((byte)'o');
+                c.Output.Advance(100);
+                await c.Output.FlushAsync();
+                await Task.Delay(Timeout.Infinite, c.Closed);
+            }
+            else
+            {
+                await c.Input.CopyToAsync((await destination.Task).Output);
+            }
+        }, o => o.Transport.Loops = 1);
+        await using var reader = await server.ConnectAsync();
+        await lent.Task.InTime();
+        await using var source = await server.ConnectAsync();
+        await source.SendAsync(Enumerable.Repeat((byte)'r', 3000).ToArray());
+        await Limits.UntilAsync(() => server.Connections.Any(c => c.BytesReceived == 3000 && c.BytesHeld == 0),
+            "the relay has not taken it");
+        relayed.SetResult();
+        var all = new byte[3100];
+        await reader.ReceiveExactlyAsync(all, Limits.Soon);
+        Assert.Equal(new string('o', 100) + new string('r', 3000), System.Text.Encoding.ASCII.GetString(all));
+    }
+
+    [Theory, InlineData(EngineKind.Managed), InlineData(EngineKind.Epoll), InlineData(EngineKind.IoUring)]
+    public async Task Bytes_that_are_not_flushed_are_no_slow_reader(EngineKind engine)
+    {
+        Assert.SkipUnless(engine == EngineKind.Managed || Engines.WithLoops.Any(e => e.Data == engine), "not here");
+        await using var server = Served.Start(engine, async c =>
+        {
+            c.Output.GetSpan(100)[..100].Clear();
+            c.Output.Advance(100);
+            await Task.Delay(600, c.Closed);
+            await c.Output.FlushAsync();
+        }, o => o.WriteStallTimeout = TimeSpan.FromMilliseconds(100));
+        await using var client = await server.ConnectAsync();
+        Assert.Equal(100, (await Limits.ReadToEndAsync(client)).Length);
+    }
+
     /// <summary>More than any kernel takes for a peer that does not read.</summary>
     private static void Fill(Connection c)
     {
