@@ -62,7 +62,7 @@ internal sealed class WatchedConnection(Connection connection, WatchWheel wheel)
 
     private long SendingDue(long now, ref bool act)
     {
-        if (connection.BytesQueued == 0)
+        if (!connection.IsSending)
         {
             _isStalled = false;
             return long.MaxValue;

@@ -95,6 +95,11 @@ public abstract partial class Connection : IAsyncDisposable
     /// <summary>Bytes written that the kernel has not taken: what a slow reader costs.</summary>
     public abstract long BytesQueued { get; }
 
+    /// <summary>
+    /// Bytes are offered to the kernel, which has not taken them: not those that the writer has not flushed.
+    /// </summary>
+    internal abstract bool IsSending { get; }
+
     /// <summary>The clock of this connection's timeouts.</summary>
     internal TimeProvider Time { get; }
 

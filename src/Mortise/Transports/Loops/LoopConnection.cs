@@ -13,6 +13,8 @@ namespace Mortise.Transports.Loops;
 /// </summary>
 internal sealed class LoopConnection : Connection
 {
+    private const int DiscardedBytesPerTurn = 64 * 1024;
+
     private readonly LoopReader _reader;
     private readonly LoopWriter _writer;
     private readonly int _fd;
@@ -69,6 +71,8 @@ internal sealed class LoopConnection : Connection
     public override long BytesHeld => _reader.Held;
 
     public override long BytesQueued => _writer.Queued;
+
+    internal override bool IsSending => _writer.InFlight;
 
     internal override object Home => Loop;
 
@@ -174,11 +178,14 @@ internal sealed class LoopConnection : Connection
 
     public void OnDetached()
     {
-        Loop.Count(-1);
         if (_reset)
             SetLingerZero();
-        else if (!_reader.Inbox.PeerFinished)
-            DiscardWhatIsThere();
+        LetGoAfter(_reset || _reader.Inbox.PeerFinished ? 0 : BytesWaiting());
+    }
+
+    private void LetGo()
+    {
+        Loop.Count(-1);
         if (_mayBlockClosing && !_reset)
             ThreadPool.UnsafeQueueUserWorkItem(static c => c.CloseDescriptor(), this, preferLocal: false);
         else
@@ -362,17 +369,21 @@ internal sealed class LoopConnection : Connection
             OnDetached();
     }
 
-    /// <summary>Closing with unread bytes makes the kernel send RST, which can destroy the reply on its way.</summary>
-    private void DiscardWhatIsThere()
+    /// <summary>Closing with unread bytes makes the kernel send RST, which can destroy the reply on its way. Only what
+    /// was there at the end is read, and no more in a turn than fits the loop's other work.</summary>
+    private void LetGoAfter(int unreadBytes)
     {
         Span<byte> scrap = stackalloc byte[DiscardBytes];
-        for (long discarded = 0; discarded < DiscardedBytesMax;)
+        for (var turnEnds = unreadBytes - DiscardedBytesPerTurn; unreadBytes > Math.Max(turnEnds, 0);)
         {
             var received = ReceiveNow(scrap, out _);
-            if (received <= 0)
-                return;
-            discarded += received;
+            unreadBytes = received > 0 ? unreadBytes - received : 0;
         }
+
+        if (unreadBytes <= 0)
+            LetGo();
+        else
+            Loop.Post(s => LetGoAfter((int)s!), unreadBytes);
     }
 
     /// <summary>

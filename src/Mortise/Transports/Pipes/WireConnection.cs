@@ -30,6 +30,8 @@ internal sealed class WireConnection : Connection
 
     public override long BytesQueued => _writer.Pending;
 
+    internal override bool IsSending => _writer.IsSending;
+
     internal override Socket? Socket => _wire.Socket;
 
     public override async ValueTask SendAsync(ReadOnlySequence<byte> bytes,

@@ -36,6 +36,7 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
     /// <summary>Bytes accepted from the handler that the kernel has not taken.</summary>
     public long Pending => Volatile.Read(ref _queued) + Volatile.Read(ref _inFlight);
 
+    public bool IsSending => Volatile.Read(ref _inFlight) > 0;
     public override bool CanGetUnflushedBytes => true;
 
     public override long UnflushedBytes => Volatile.Read(ref _queued);
