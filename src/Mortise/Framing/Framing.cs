@@ -170,6 +170,11 @@ public abstract partial class Framing : IEquatable<Framing>
             output.Advance((int)frameBytes);
             return;
         }
+        if (output is IGatheringOutput gathering)
+        {
+            gathering.Write(head, payload, tail);
+            return;
+        }
         output.Write(head);
         output.Write(payload);
         output.Write(tail);
@@ -177,4 +182,14 @@ public abstract partial class Framing : IEquatable<Framing>
 
     /// <summary>Where the payload is in the bytes of a whole frame; all three in bytes.</summary>
     private protected readonly record struct FrameCut(long Start, long Payload, long Total);
+
+    /// <summary>
+    /// An output that takes a large frame in its three parts, because it can do better than to lend memory in small
+    /// pieces: give them to the kernel where they are, or copy them into one buffer of the right size.
+    /// </summary>
+    internal interface IGatheringOutput
+    {
+        /// <summary>The bytes are the caller's again when this returns.</summary>
+        void Write(ReadOnlySpan<byte> head, ReadOnlySpan<byte> payload, ReadOnlySpan<byte> tail);
+    }
 }

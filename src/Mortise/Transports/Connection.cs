@@ -234,8 +234,12 @@ public abstract partial class Connection : IAsyncDisposable
         return CloseAsync(Mortise.CloseReason.Local, TimeSpan.FromSeconds(5), TimeSpan.Zero);
     }
 
-    /// <summary>The token of <see cref="Closed"/> if somebody asked for it; never makes one.</summary>
-    internal CancellationToken ClosedOrNone => _closed?.Token ?? CancellationToken.None;
+    /// <summary>
+    /// Nothing but this connection's end cancels the token. The end wakes every wait anyway, so such a token needs no
+    /// registration, and memory may be lent to the kernel: nobody can take it back before the send is over.
+    /// </summary>
+    internal bool IsOwn(CancellationToken token) =>
+        !token.CanBeCanceled || _closed is { } closed && token == closed.Token;
 
     /// <summary>The socket under the connection, or null (memory transport).</summary>
     internal virtual Socket? Socket => null;

@@ -118,8 +118,7 @@ internal sealed unsafe class EpollPoller : Poller
         nint offered = 0;
         for (var i = 0; i < count; i++)
             offered += parts[i].Bytes;
-        var sent = SendParts(connection.Fd, parts, count);
-        var errno = sent < 0 ? Libc.Errno : 0;
+        var sent = connection.Descriptor.Send(parts, count, out var errno);
         if (errno == Libc.Eagain)
         {
             connection.IoState = connection.IoState & ~Writable | WaitsToSend;
@@ -143,26 +142,6 @@ internal sealed unsafe class EpollPoller : Poller
     {
         _set.Dispose();
         _ = Libc.Close(_wake);
-    }
-
-    private static nint SendParts(int fd, IoVector* parts, int count)
-    {
-        while (true)
-        {
-            nint sent;
-            if (count == 1)
-            {
-                sent = Libc.Send(fd, parts->Address, parts->Bytes, Libc.MsgDontWait | Libc.MsgNoSignal);
-            }
-            else
-            {
-                var message = new MessageHeader { Parts = parts, PartCount = count };
-                sent = Libc.SendMessage(fd, &message, Libc.MsgDontWait | Libc.MsgNoSignal);
-            }
-
-            if (sent >= 0 || Libc.Errno != Libc.Eintr)
-                return sent;
-        }
     }
 
     private void Look(bool mayBlock)
@@ -228,8 +207,7 @@ internal sealed unsafe class EpollPoller : Poller
         // Who fills one block after another sends a stream, and larger ones take it in fewer calls.
         var block = BlockPool.Shared.Rent((connection.IoState & Streams) == 0 ? ReceiveBytes : StreamBytes);
         var room = block.Free;
-        var received = (int)Libc.Receive(connection.Fd, block.Address(), room, Libc.MsgDontWait);
-        var errno = received < 0 ? Libc.Errno : 0;
+        var received = connection.Descriptor.Receive(block.Address(), room, out var errno);
         if (received > 0)
         {
             // A short count has emptied the socket, and what comes later is an event of its own; but the event of a
@@ -244,11 +222,7 @@ internal sealed unsafe class EpollPoller : Poller
         }
 
         BlockPool.Shared.Return(block);
-        if (errno is Libc.Eintr)
-        {
-            Queue(connection);
-        }
-        else if (errno == Libc.Eagain)
+        if (errno == Libc.Eagain)
         {
             connection.IoState &= ~(Filled | Streams);
         }

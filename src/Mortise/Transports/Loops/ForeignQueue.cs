@@ -1,3 +1,4 @@
+using System.Buffers;
 using Mortise.Transports.Pipes;
 
 namespace Mortise.Transports.Loops;
@@ -84,6 +85,25 @@ internal sealed class ForeignQueue
                 _bytes += bytes;
                 source = source[bytes..];
             }
+        }
+    }
+
+    public void Write(in ReadOnlySequence<byte> source)
+    {
+        lock (this)
+        {
+            foreach (var part in source)
+                Write(part.Span);
+        }
+    }
+
+    public void Write(ReadOnlySpan<byte> head, ReadOnlySpan<byte> payload, ReadOnlySpan<byte> tail)
+    {
+        lock (this)
+        {
+            Write(head);
+            Write(payload);
+            Write(tail);
         }
     }
 

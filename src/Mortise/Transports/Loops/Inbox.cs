@@ -208,7 +208,7 @@ internal struct Inbox(LoopConnection connection)
     private void GoDirect()
     {
         _flow = Flow.Direct;
-        End.DirectBytesLeft = connection.BytesWaiting();
+        End.DirectBytesLeft = connection.Descriptor.BytesWaiting();
         connection.Loop.Ready(connection);
     }
 
@@ -223,7 +223,7 @@ internal struct Inbox(LoopConnection connection)
         }
 
         var block = BlockPool.Shared.Rent(BlockPool.MediumBytes);
-        var received = connection.ReceiveNow(block.FreeSpan, out var errno);
+        var received = connection.Descriptor.Receive(block.FreeSpan, out var errno);
         if (received > 0)
         {
             block.Fill(received);

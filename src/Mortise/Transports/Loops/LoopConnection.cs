@@ -17,7 +17,6 @@ internal sealed class LoopConnection : Connection
 
     private readonly LoopReader _reader;
     private readonly LoopWriter _writer;
-    private readonly int _fd;
     private readonly bool _mayBlockClosing;
     private Task? _closing;
     private Socket? _socket;
@@ -31,7 +30,7 @@ internal sealed class LoopConnection : Connection
         : base(local, remote, options.Time)
     {
         Loop = loop;
-        _fd = fd;
+        Descriptor = new StreamDescriptor(fd);
         _mayBlockClosing = options.LingerSeconds > 0;
         _reader = new LoopReader(this);
         _writer = new LoopWriter(this);
@@ -40,7 +39,9 @@ internal sealed class LoopConnection : Connection
 
     public EventLoop Loop { get; }
 
-    public int Fd => _fd;
+    public StreamDescriptor Descriptor { get; }
+
+    public int Fd => Descriptor.Number;
 
     /// <summary>The poller's own: where it keeps this connection.</summary>
     public int Slot { get; set; } = -1;
@@ -89,7 +90,7 @@ internal sealed class LoopConnection : Connection
         get
         {
             lock (_reader)
-                return _isClosed ? null : _socket ??= new Socket(new SafeSocketHandle(_fd, ownsHandle: true));
+                return _isClosed ? null : _socket ??= new Socket(new SafeSocketHandle(Fd, ownsHandle: true));
         }
     }
 
@@ -179,8 +180,8 @@ internal sealed class LoopConnection : Connection
     public void OnDetached()
     {
         if (_reset)
-            SetLingerZero();
-        LetGoAfter(_reset || _reader.Inbox.PeerFinished ? 0 : BytesWaiting());
+            Descriptor.ResetAtClose();
+        LetGoAfter(_reset || _reader.Inbox.PeerFinished ? 0 : Descriptor.BytesWaiting());
     }
 
     private void LetGo()
@@ -205,7 +206,7 @@ internal sealed class LoopConnection : Connection
         }
 
         if (socket is null)
-            _ = Libc.Close(_fd);
+            Descriptor.Close();
         else
             socket.Dispose();
     }
@@ -247,32 +248,8 @@ internal sealed class LoopConnection : Connection
 
     public void ShutdownSendNow()
     {
-        // ENOTCONN after the peer's reset: there is nobody left to tell, and reading reports the reset.
         if (!IsDetaching)
-            _ = Libc.Shutdown(_fd, Libc.ShutWrite);
-    }
-
-    /// <summary>Bytes received at once, 0 at the peer's FIN, or -1 and why. Only while the poller does not
-    /// receive.</summary>
-    public unsafe int ReceiveNow(Span<byte> buffer, out int errno)
-    {
-        fixed (byte* start = buffer)
-        {
-            while (true)
-            {
-                var received = (int)Libc.Receive(_fd, start, buffer.Length, Libc.MsgDontWait);
-                errno = received < 0 ? Libc.Errno : 0;
-                if (errno != Libc.Eintr)
-                    return received;
-            }
-        }
-    }
-
-    /// <summary>Received by the kernel and by nobody else yet.</summary>
-    public unsafe int BytesWaiting()
-    {
-        var bytes = 0;
-        return Libc.Control(_fd, Libc.FionRead, &bytes) == 0 ? bytes : 0;
+            Descriptor.ShutdownSend();
     }
 
     private void Attach()
@@ -376,7 +353,7 @@ internal sealed class LoopConnection : Connection
         Span<byte> scrap = stackalloc byte[DiscardBytes];
         for (var turnEnds = unreadBytes - DiscardedBytesPerTurn; unreadBytes > Math.Max(turnEnds, 0);)
         {
-            var received = ReceiveNow(scrap, out _);
+            var received = Descriptor.Receive(scrap, out _);
             unreadBytes = received > 0 ? unreadBytes - received : 0;
         }
 
@@ -384,15 +361,5 @@ internal sealed class LoopConnection : Connection
             LetGo();
         else
             Loop.Post(s => LetGoAfter((int)s!), unreadBytes);
-    }
-
-    /// <summary>
-    /// Throws away what the kernel has not sent, and tells the peer by RST (<c>socket(7)</c>, SO_LINGER). Unix sockets
-    /// have no reset of this kind: the option does nothing there.
-    /// </summary>
-    private unsafe void SetLingerZero()
-    {
-        var onForZeroSeconds = stackalloc int[2] { 1, 0 };
-        _ = Libc.SetSocketOption(_fd, Libc.SolSocket, Libc.SoLinger, onForZeroSeconds, 2 * sizeof(int));
     }
 }

@@ -57,7 +57,7 @@ internal sealed class LoopReader : PipeReader, IValueTaskSource<ReadResult>
     public override ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        return !cancellationToken.CanBeCanceled || cancellationToken == _connection.ClosedOrNone
+        return _connection.IsOwn(cancellationToken)
             ? ReadOrWait(default)
             : _connection.AtHome(ReadCancellableAsync(cancellationToken));
     }
@@ -97,7 +97,7 @@ internal sealed class LoopReader : PipeReader, IValueTaskSource<ReadResult>
     public override Task CopyToAsync(PipeWriter destination, CancellationToken cancellationToken = default)
     {
         if (destination is not LoopWriter writer || writer.Loop != Loop || !_connection.RunsAtHome || !Loop.IsCurrent
-            || cancellationToken.CanBeCanceled && cancellationToken != _connection.ClosedOrNone)
+            || !_connection.IsOwn(cancellationToken))
             return base.CopyToAsync(destination, cancellationToken);
         Enter();
         Take();

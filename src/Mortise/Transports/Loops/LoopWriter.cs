@@ -16,13 +16,14 @@ namespace Mortise.Transports.Loops;
 /// On the loop's thread nothing is locked. Other threads write to a <see cref="ForeignQueue"/>, which the loop takes
 /// over whole; their flushes end when the kernel has taken the bytes.
 /// </remarks>
-internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValueTaskSource<FlushResult>
+internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framing.IGatheringOutput,
+    IValueTaskSource<FlushResult>
 {
     public const int HighWaterBytes = 64 * 1024;
     private const int LowWaterBytes = HighWaterBytes / 2;
 
-    /// <summary>From here on waiting for the kernel is cheaper than a copy.</summary>
-    private const int BorrowedBytesMin = 8 * 1024;
+    /// <summary>From here on a call of the kernel's is cheaper than a copy.</summary>
+    private const int UncopiedBytesMin = 8 * 1024;
 
     private SendQueue _queue;
     private long _sent;
@@ -87,42 +88,52 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
         CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
+        ThrowIfUnusable();
         if (!Loop.IsCurrent)
         {
-            ThrowIfUnusable();
             Foreign.Write(source.Span);
             return FlushFromElsewhereAsync(cancellationToken);
         }
 
-        ThrowIfUnusable();
         TakeForeign();
-        if (source.Length >= BorrowedBytesMin && Pending == 0 && MayBorrow(cancellationToken))
+        source = source[SendNow([], source.Span, [])..];
+        if (source.Length >= UncopiedBytesMin && Pending == 0 && connection.IsOwn(cancellationToken))
             return SendBorrowed(source);
         _queue.Copy(source.Span);
         return FlushAsync(cancellationToken);
     }
 
+    /// <summary>A large frame: what the kernel does not take at once is copied.</summary>
+    public void Write(ReadOnlySpan<byte> head, ReadOnlySpan<byte> payload, ReadOnlySpan<byte> tail)
+    {
+        ThrowIfUnusable();
+        if (!Loop.IsCurrent)
+        {
+            Foreign.Write(head, payload, tail);
+            return;
+        }
+
+        TakeForeign();
+        var sent = SendNow(head, payload, tail);
+        CopyRest(head, ref sent);
+        CopyRest(payload, ref sent);
+        CopyRest(tail, ref sent);
+    }
+
     /// <summary>Several pieces, together.</summary>
-    public ValueTask<FlushResult> WriteAsync(ReadOnlySequence<byte> source, CancellationToken cancellationToken)
+    public ValueTask<FlushResult> WriteAsync(in ReadOnlySequence<byte> source, CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
         ThrowIfUnusable();
-        BeginMessage();
-        try
+        if (!Loop.IsCurrent)
         {
-            foreach (var part in source)
-            {
-                if (Loop.IsCurrent)
-                    _queue.Copy(part.Span);
-                else
-                    Foreign.Write(part.Span);
-            }
-        }
-        finally
-        {
-            EndMessage();
+            Foreign.Write(source);
+            return FlushFromElsewhereAsync(cancellationToken);
         }
 
+        TakeForeign();
+        foreach (var part in source)
+            _queue.Copy(part.Span);
         return FlushAsync(cancellationToken);
     }
 
@@ -150,9 +161,9 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
             Loop.Post(GoSoon, this);
     }
 
+    /// <summary>Nothing: flushes wait for the kernel alone and are cancelled by their own token.</summary>
     public override void CancelPendingFlush()
     {
-        // Flushes wait for the kernel alone and are cancelled by their own token; there is nothing to cancel here.
     }
 
     public override void Complete(Exception? exception = null)
@@ -242,7 +253,6 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
             Loop.Ready(connection);
         if (Drained is not null && Pending <= LowWaterBytes)
             TellDrained();
-
         if (Pending > 0)
             Loop.ToSend(connection);
         else if (_completed && !_broken)
@@ -320,7 +330,7 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
     }
 
     private ValueTask<FlushResult> WaitUntilSent(long position, CancellationToken cancellationToken) =>
-        Waits.TryBeginOwn(position, MayBorrow(cancellationToken), out var token)
+        Waits.TryBeginOwn(position, connection.IsOwn(cancellationToken), out var token)
             ? new(this, token)
             : FlushWaits.UntilAsync(this, Waits.Join(position, new TaskCompletionSource<FlushResult>()),
                 cancellationToken);
@@ -362,6 +372,30 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
             ((LoopWriter)writer).Loop.Post(GoSoon, writer);
     }
 
+    /// <summary>A large piece with nothing queued before it goes from where it is; says how much of all the kernel
+    /// took.</summary>
+    private int SendNow(ReadOnlySpan<byte> head, ReadOnlySpan<byte> payload, ReadOnlySpan<byte> tail)
+    {
+        if (payload.Length < UncopiedBytesMin || !Loop.IsCurrent || Pending != 0 || _queue.IsLent)
+            return 0;
+        var sent = connection.Descriptor.Send(head, payload, tail, out var errno);
+        if (errno == Libc.Eagain)
+            return 0;
+        if (errno != 0)
+            throw connection.Fail("send", errno);
+        connection.CountSent(sent);
+        _sent += sent;
+        return sent;
+    }
+
+    /// <summary>Of the next of several parts, of which so many bytes have gone already.</summary>
+    private void CopyRest(ReadOnlySpan<byte> part, ref int gone)
+    {
+        var skipped = Math.Min(gone, part.Length);
+        gone -= skipped;
+        _queue.Copy(part[skipped..]);
+    }
+
     private ValueTask<FlushResult> SendBorrowed(ReadOnlyMemory<byte> source)
     {
         _queue.Borrow(source);
@@ -387,10 +421,6 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, IValue
 
         return true;
     }
-
-    /// <summary>Memory can be lent to the kernel only when nobody can take it back before the send is over.</summary>
-    private bool MayBorrow(CancellationToken cancellationToken) =>
-        !cancellationToken.CanBeCanceled || cancellationToken == connection.ClosedOrNone;
 
     private void ThrowIfUnusable()
     {

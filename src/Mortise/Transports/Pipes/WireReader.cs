@@ -52,7 +52,7 @@ internal sealed class WireReader(WireConnection connection, Wire wire, BlockPool
         Enter();
         if (_hasUnexamined || _endOfStream)
             return new(HandOut());
-        return NeedsNoRegistration(cancellationToken)
+        return connection.IsOwn(cancellationToken)
             ? ReceiveAsync(cancellationToken)
             : ReceiveCancellableAsync(cancellationToken);
     }
@@ -119,7 +119,7 @@ internal sealed class WireReader(WireConnection connection, Wire wire, BlockPool
     /// is this loop and nothing else.
     /// </summary>
     public override Task CopyToAsync(PipeWriter destination, CancellationToken cancellationToken = default) =>
-        NeedsNoRegistration(cancellationToken)
+        connection.IsOwn(cancellationToken)
             ? CopyReceivedAsync(destination, cancellationToken)
             : base.CopyToAsync(destination, cancellationToken);
 
@@ -297,10 +297,6 @@ internal sealed class WireReader(WireConnection connection, Wire wire, BlockPool
             Leave();
         }
     }
-
-    /// <summary>Abort wakes the reader anyway, so the connection's own token needs no registration.</summary>
-    private bool NeedsNoRegistration(CancellationToken cancellationToken) =>
-        !cancellationToken.CanBeCanceled || cancellationToken == connection.ClosedOrNone;
 
     /// <summary>Takes what is there; false when nothing is, and the stream goes on.</summary>
     private bool Receive()

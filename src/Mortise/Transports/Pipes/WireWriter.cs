@@ -12,12 +12,11 @@ namespace Mortise.Transports.Pipes;
 /// Invariant: <c>_head</c>…<c>_tail</c> are bytes not yet given to a sender; while <c>_sending</c> is true exactly one
 /// sender owns the wire, and <c>_nextTurn</c> completes when the bytes appended during its turn have been taken too.
 /// </remarks>
-internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool pool) : PipeWriter
+internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool pool) : PipeWriter,
+    Framing.IGatheringOutput
 {
-    /// <summary>
-    /// One wait covers no more than this, and what else fits is taken without waiting: so a reader that takes anything
-    /// at all is seen to make progress by the write-stall watch.
-    /// </summary>
+    /// <summary>One wait covers no more than this, and what else fits is taken without waiting: so a reader that takes
+    /// anything at all is seen to make progress by the write-stall watch.</summary>
     private const int WaitedBytesMax = 4 * 1024;
 
     private readonly Gather _gather = new(wire);
@@ -41,10 +40,16 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
 
     public override long UnflushedBytes => Volatile.Read(ref _queued);
 
+    /// <summary>The caller writes to it until Advance; it is not reused if the end comes first.</summary>
     public override Memory<byte> GetMemory(int sizeHint = 0)
     {
         lock (Gate)
-            return Lend(sizeHint).FreeMemory;
+        {
+            ThrowIfUnusable();
+            var tail = Tail(sizeHint);
+            tail.Lent = true;
+            return tail.FreeMemory;
+        }
     }
 
     public override Span<byte> GetSpan(int sizeHint = 0) => GetMemory(sizeHint).Span;
@@ -62,6 +67,17 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
             _tail.Lent = false;
             _tail.Fill(bytes);
             _queued += bytes;
+        }
+    }
+
+    public void Write(ReadOnlySpan<byte> head, ReadOnlySpan<byte> payload, ReadOnlySpan<byte> tail)
+    {
+        lock (Gate)
+        {
+            ThrowIfUnusable();
+            Copy(head);
+            Copy(payload);
+            Copy(tail);
         }
     }
 
@@ -99,7 +115,7 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
         lock (Gate)
         {
             ThrowIfUnusable();
-            borrow = source.Length > 0 && !_sending && _queued == 0 && MayBorrow(cancellationToken);
+            borrow = source.Length > 0 && !_sending && _queued == 0 && connection.IsOwn(cancellationToken);
             if (borrow)
             {
                 _sending = true;
@@ -215,7 +231,7 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
             if (rest.Block is not null)
             {
                 var sending = SendRestAsync(batch, rest);
-                return MayBorrow(cancellationToken) ? new(sending) : WaitAsync(sending, cancellationToken);
+                return connection.IsOwn(cancellationToken) ? new(sending) : WaitAsync(sending, cancellationToken);
             }
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
@@ -338,24 +354,13 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
         }
     }
 
-    /// <summary>Memory that the caller writes to until Advance; not reused if the end comes first.</summary>
-    private Block Lend(int sizeHint)
-    {
-        ThrowIfUnusable();
-        var tail = Tail(sizeHint);
-        tail.Lent = true;
-        return tail;
-    }
-
     private Block Tail(int sizeHint, bool anyFree = false)
     {
         if (_tail is { Free: > 0 } && (anyFree || _tail.Free >= Math.Max(sizeHint, 1)))
             return _tail;
         var block = pool.Rent(Math.Max(sizeHint, BlockPool.SmallBytes));
-        if (_tail is null)
-            _head = block;
-        else
-            _tail.Append(block);
+        _tail?.Append(block);
+        _head ??= block;
         return _tail = block;
     }
 
@@ -380,10 +385,6 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
         _head = _tail = null;
         Volatile.Write(ref _queued, 0);
     }
-
-    /// <summary>Memory can be lent to the kernel only when nobody can take it back before the send is over.</summary>
-    private bool MayBorrow(CancellationToken cancellationToken) =>
-        !cancellationToken.CanBeCanceled || cancellationToken == connection.ClosedOrNone;
 
     private void ThrowIfUnusable()
     {

@@ -332,9 +332,8 @@ internal sealed unsafe class UringPoller : Poller
     private bool SendAlone(LoopConnection connection, IoVector* part)
     {
         _alone = false;
-        var sent = Libc.Send(connection.Fd, part->Address, part->Bytes, Libc.MsgDontWait | Libc.MsgNoSignal);
-        var errno = sent < 0 ? Libc.Errno : 0;
-        if (errno is Libc.Eagain or Libc.Eintr)
+        var sent = connection.Descriptor.Send(part, 1, out var errno);
+        if (errno == Libc.Eagain)
             return false;
         connection.OnSent((int)Math.Max(sent, 0), errno);
         return true;
