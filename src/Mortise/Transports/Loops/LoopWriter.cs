@@ -98,7 +98,12 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framin
         TakeForeign();
         source = source[SendNow([], source.Span, [])..];
         if (source.Length >= UncopiedBytesMin && Pending == 0 && connection.IsOwn(cancellationToken))
-            return SendBorrowed(source);
+        {
+            _queue.Borrow(source);
+            Loop.ToSend(connection);
+            return WaitUntilSent(_sent + source.Length, default);
+        }
+
         _queue.Copy(source.Span);
         return FlushAsync(cancellationToken);
     }
@@ -114,10 +119,7 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framin
         }
 
         TakeForeign();
-        var sent = SendNow(head, payload, tail);
-        CopyRest(head, ref sent);
-        CopyRest(payload, ref sent);
-        CopyRest(tail, ref sent);
+        _queue.Copy(head, payload, tail, skip: SendNow(head, payload, tail));
     }
 
     /// <summary>Several pieces, together.</summary>
@@ -170,11 +172,7 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framin
     {
         if (!Loop.IsCurrent)
         {
-            Loop.Post(static s =>
-            {
-                var (writer, why) = (Tuple<LoopWriter, Exception?>)s!;
-                writer.Complete(why);
-            }, Tuple.Create(this, exception));
+            Loop.Post(_ => Complete(exception), null);
             return;
         }
 
@@ -388,37 +386,17 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framin
         return sent;
     }
 
-    /// <summary>Of the next of several parts, of which so many bytes have gone already.</summary>
-    private void CopyRest(ReadOnlySpan<byte> part, ref int gone)
-    {
-        var skipped = Math.Min(gone, part.Length);
-        gone -= skipped;
-        _queue.Copy(part[skipped..]);
-    }
-
-    private ValueTask<FlushResult> SendBorrowed(ReadOnlyMemory<byte> source)
-    {
-        _queue.Borrow(source);
-        Loop.ToSend(connection);
-        return WaitUntilSent(_sent + source.Length, default);
-    }
-
     /// <summary>False when another thread is in the middle of a message: it flushes when it is done.</summary>
     private bool TakeForeign()
     {
         if (_foreign is not { } foreign || foreign.Bytes == 0 || _queue.IsLent)
             return true;
-        if (!foreign.TryTakeAll(out var next))
+        if (!foreign.TryTakeAll(out var first))
             return false;
-        while (next is { } block)
-        {
-            next = block.NextBlock;
-            if (_broken || _completed)
-                BlockPool.Shared.Return(block);
-            else
-                _queue.Add(block);
-        }
-
+        if (_broken || _completed)
+            BlockPool.Shared.ReturnChain(first);
+        else
+            _queue.AddChain(first);
         return true;
     }
 

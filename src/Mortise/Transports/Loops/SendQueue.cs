@@ -69,6 +69,23 @@ internal struct SendQueue
         }
     }
 
+    /// <summary>The parts of a frame, of which the first so many bytes have gone already.</summary>
+    public void Copy(ReadOnlySpan<byte> head, ReadOnlySpan<byte> payload, ReadOnlySpan<byte> tail, int skip)
+    {
+        CopyRest(head, ref skip);
+        CopyRest(payload, ref skip);
+        CopyRest(tail, ref skip);
+    }
+
+    public void AddChain(Block? first)
+    {
+        while (first is { } block)
+        {
+            first = block.NextBlock;
+            Add(block);
+        }
+    }
+
     /// <summary>Takes over a filled block. One with little in it is copied behind what waits: a slow reader's queue is
     /// limited in bytes, and must not be much more in memory.</summary>
     public void Add(Block block)
@@ -148,6 +165,13 @@ internal struct SendQueue
 
     private static int BlockFor(int bytes) => bytes > BlockPool.MediumBytes ? BlockPool.LargeBytes
         : bytes > BlockPool.SmallBytes ? BlockPool.MediumBytes : BlockPool.SmallBytes;
+
+    private void CopyRest(ReadOnlySpan<byte> part, ref int skip)
+    {
+        var skipped = Math.Min(skip, part.Length);
+        skip -= skipped;
+        Copy(part[skipped..]);
+    }
 
     private Block Append(Block block)
     {
