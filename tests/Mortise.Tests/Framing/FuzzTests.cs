@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Text;
 using Xunit;
 
@@ -10,7 +9,8 @@ namespace Mortise.Tests.FramingRoom;
 /// </summary>
 public sealed class FuzzTests
 {
-    private static readonly TimeSpan Budget = TimeSpan.FromSeconds(3);
+    /// <summary>Counted, not timed: a busy machine tries as many as an idle one.</summary>
+    private const int Cases = 5_000;
 
     private static readonly string[] Rules =
     [
@@ -23,9 +23,8 @@ public sealed class FuzzTests
     public async Task Mutated_streams_give_the_same_frames_whole_and_in_pieces()
     {
         var seed = Environment.TickCount;
-        var cases = await Task.Run(() => Run(seed, MutatedStream)).WaitAsync(TimeSpan.FromSeconds(60));
-        Assert.True(cases > 1000, $"only {cases} cases in {Budget}");
-        Row.Observed("N07", $"{cases} mutated streams over {Rules.Length} rules, whole and in random pieces: same "
+        await Task.Run(() => Run(seed, MutatedStream)).WaitAsync(TimeSpan.FromMinutes(2));
+        Row.Observed("N07", $"{Cases} mutated streams over {Rules.Length} rules, whole and in random pieces: same "
             + $"frames, same end (seed {seed})");
     }
 
@@ -33,25 +32,22 @@ public sealed class FuzzTests
     public async Task Mutated_rule_texts_are_read_or_refused()
     {
         var seed = Environment.TickCount;
-        var cases = await Task.Run(() => Run(seed, MutatedRule)).WaitAsync(TimeSpan.FromSeconds(60));
-        Assert.True(cases > 1000, $"only {cases} cases in {Budget}");
+        await Task.Run(() => Run(seed, MutatedRule)).WaitAsync(TimeSpan.FromMinutes(2));
     }
 
-    private static int Run(int seed, Action<Random> one)
+    private static void Run(int seed, Action<Random> one)
     {
-        var cases = 0;
-        for (var clock = Stopwatch.StartNew(); clock.Elapsed < Budget; cases++)
+        for (var last = seed + Cases; seed < last; seed++)
         {
             try
             {
-                one(new Random(seed + cases));
+                one(new Random(seed));
             }
             catch (Exception failure)
             {
-                throw new InvalidOperationException($"seed {seed + cases}: {failure.Message}", failure);
+                throw new InvalidOperationException($"seed {seed}: {failure.Message}", failure);
             }
         }
-        return cases;
     }
 
     private static void MutatedStream(Random random)

@@ -354,11 +354,9 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framin
         var taken = writer.Go();
         if (writer._broken)
             gone.TrySetException(writer.EndedError);
-        else if (gone.Task.IsCompleted && taken)
-            return; // given up
         else if (!taken)
             writer.Loop.Post(FlushHere, state);
-        else if (writer.Pending == 0)
+        else if (writer.Pending == 0 || gone.Task.IsCompleted) // or given up
             gone.TrySetResult(default);
         else
             writer.Waits.Join(writer._sent + writer.Pending, gone);
@@ -366,8 +364,8 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framin
 
     private static void GoSoon(object? writer)
     {
-        if (!((LoopWriter)writer!).Go())
-            ((LoopWriter)writer).Loop.Post(GoSoon, writer);
+        if (writer is LoopWriter { Loop: var loop } self && !self.Go())
+            loop.Post(GoSoon, self);
     }
 
     /// <summary>A large piece with nothing queued before it goes from where it is; says how much of all the kernel
