@@ -38,7 +38,7 @@ internal sealed class ServeFlags
         _frameTimeout = Text("--frame-timeout", "T", "a begun frame must be whole within (15s)");
         _minRate = Text("--min-rate", "BYTES/s", "a begun frame must come this fast after 5 s (240)");
         _writeStall = Text("--write-stall", "T", "a peer that takes no byte for so long is aborted (30s)");
-        _userTimeout = Text("--user-timeout", "T", "unacknowledged for so long: the peer is dead (20s; never)");
+        _userTimeout = Text("--user-timeout", "T", "unacknowledged for so long: the peer is dead (60s; never)");
         _drain = Text("--drain", "T", "how long connections get to finish at the end (10s)");
         _tls = Text("--tls", "CERT", "not in this version");
         _clientCa = Text("--client-ca", "F", "not in this version");

@@ -42,17 +42,24 @@ public sealed class TransportOptions
     /// <summary>Idle time before the first keep-alive probe, 1 s to 32,767 s; null = no probes. Default 30 s.</summary>
     public TimeSpan? KeepAliveIdle { get; set; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>Time between keep-alive probes, 1 s to 32,767 s. Default 10 s.</summary>
-    public TimeSpan KeepAliveInterval { get; set; } = TimeSpan.FromSeconds(10);
+    /// <summary>
+    /// Time between keep-alive probes, 1 s to 32,767 s. Default 1 s: probes of many idle connections leave in bursts, in
+    /// which some are lost, and a living peer must have answered one of them long before it is given up.
+    /// </summary>
+    public TimeSpan KeepAliveInterval { get; set; } = TimeSpan.FromSeconds(1);
 
-    /// <summary>Unanswered probes after which the peer is dead, 1 to 127. Default 3.</summary>
-    public int KeepAliveCount { get; set; } = 3;
+    /// <summary>
+    /// Unanswered probes after which the peer is dead, 1 to 127. Default 30: a dead peer is seen after a minute.
+    /// </summary>
+    public int KeepAliveCount { get; set; } = 30;
 
     /// <summary>
     /// How long sent bytes may stay unacknowledged before the kernel gives the peer up (TCP_USER_TIMEOUT, Linux); null
-    /// leaves the kernel's own 15 minutes. Default 20 s.
+    /// leaves the kernel's own 15 minutes. Default 60 s. It also takes the place of <see cref="KeepAliveCount"/>
+    /// (<c>tcp(7)</c>): below <see cref="KeepAliveIdle"/> + count × interval, fewer lost probes end an idle connection;
+    /// below <see cref="KeepAliveIdle"/>, a single one.
     /// </summary>
-    public TimeSpan? UserTimeout { get; set; } = TimeSpan.FromSeconds(20);
+    public TimeSpan? UserTimeout { get; set; } = TimeSpan.FromSeconds(60);
 
     /// <summary>
     /// SO_LINGER in seconds, 0 to 65,535: null = close in the background (default), 0 = every close is a reset (RST).

@@ -212,20 +212,18 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framin
         }
 
         TakeForeign();
-        if (_queue.IsLent)
+        if (start == 0 && !_queue.IsLent)
         {
-            // Its owner fills the end of the queue, and must not find these bytes there: they come when it flushes.
-            Foreign.Write(block.Bytes.AsSpan(start, block.Filled - start));
-            BlockPool.Shared.Return(block);
-        }
-        else if (start > 0)
-        {
-            _queue.Copy(block.Bytes.AsSpan(start, block.Filled - start));
-            BlockPool.Shared.Return(block);
+            _queue.Add(block);
         }
         else
         {
-            _queue.Add(block);
+            var rest = block.Bytes.AsSpan(start, block.Filled - start);
+            if (_queue.IsLent) // its owner must not find these bytes where it writes: they come when it flushes
+                Foreign.Write(rest);
+            else
+                _queue.Copy(rest);
+            BlockPool.Shared.Return(block);
         }
 
         Loop.ToSend(connection);
@@ -243,7 +241,6 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framin
             connection.Fail("send", errno);
             return;
         }
-
         connection.CountSent(bytes);
         _sent += bytes;
         _queue.Taken(bytes);
@@ -300,8 +297,7 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framin
 
     private void TellDrained()
     {
-        var drained = Drained;
-        Drained = null;
+        (var drained, Drained) = (Drained, null);
         drained?.Invoke();
     }
 
@@ -346,8 +342,7 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framin
         return FlushWaits.UntilAsync(this, gone, cancellationToken);
     }
 
-    /// <summary>A flush of another thread arrives on the loop; in the next turn again if somebody is still
-    /// writing.</summary>
+    /// <summary>A flush of another thread arrives; in the next turn again if somebody is still writing.</summary>
     private static void FlushHere(object? state)
     {
         var (writer, gone) = (Tuple<LoopWriter, TaskCompletionSource<FlushResult>>)state!;
@@ -368,8 +363,7 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framin
             loop.Post(GoSoon, self);
     }
 
-    /// <summary>A large piece with nothing queued before it goes from where it is; says how much of all the kernel
-    /// took.</summary>
+    /// <summary>A large piece with nothing queued before it goes from where it is; how much the kernel took.</summary>
     private int SendNow(ReadOnlySpan<byte> head, ReadOnlySpan<byte> payload, ReadOnlySpan<byte> tail)
     {
         if (payload.Length < UncopiedBytesMin || !Loop.IsCurrent || Pending != 0 || _queue.IsLent)

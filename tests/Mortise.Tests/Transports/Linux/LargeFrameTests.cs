@@ -1,10 +1,10 @@
 using System.Buffers;
 using System.IO.Pipelines;
 using Mortise.Tests.Conformance;
-using Mortise.Tests.Transports.Linux;
+using Mortise.Tests.Transports.Loops;
 using Xunit;
 
-namespace Mortise.Tests.Transports.Loops;
+namespace Mortise.Tests.Transports.Linux;
 
 /// <summary>Large frames go to the kernel from where they are; what it has no room for waits as a copy.</summary>
 public sealed class LargeFrameTests
