@@ -69,7 +69,7 @@ internal static class EngineFacts
         try
         {
             using var listener = SocketServer.Listen("tcp://127.0.0.1:0",
-                new TransportOptions { Engine = kind, Loops = 1 });
+                new TransportOptions { Engine = kind, Loops = kind == EngineKind.Managed ? 0 : 1 });
             return (listener.Engine, null);
         }
         catch (MortiseException e)

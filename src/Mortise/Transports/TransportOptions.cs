@@ -43,8 +43,8 @@ public sealed class TransportOptions
     public TimeSpan? KeepAliveIdle { get; set; } = TimeSpan.FromSeconds(30);
 
     /// <summary>
-    /// Time between keep-alive probes, 1 s to 32,767 s. Default 1 s: probes of many idle connections leave in bursts, in
-    /// which some are lost, and a living peer must have answered one of them long before it is given up.
+    /// Time between keep-alive probes, 1 s to 32,767 s. Default 1 s: probes of many idle connections leave in bursts,
+    /// some are lost, and a living peer must have answered one of them long before it is given up.
     /// </summary>
     public TimeSpan KeepAliveInterval { get; set; } = TimeSpan.FromSeconds(1);
 

@@ -145,7 +145,8 @@ public sealed class ServingTests
 
         // Else the kernel gives an idle peer up before all probes have been tried.
         var defaults = new TransportOptions();
-        Assert.True(defaults.UserTimeout >= defaults.KeepAliveIdle + defaults.KeepAliveCount * defaults.KeepAliveInterval);
+        var probing = defaults.KeepAliveCount * defaults.KeepAliveInterval;
+        Assert.True(defaults.UserTimeout >= defaults.KeepAliveIdle + probing);
 
         Row.Observed("J09", "getsockopt on both ends: NODELAY 1, KEEPALIVE 1, KEEPIDLE 30, KEEPINTVL 1, KEEPCNT 30, "
             + "TCP_USER_TIMEOUT 60000");

@@ -62,11 +62,9 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
             if (_fault is not null || _completed)
                 return;
             ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, _tail?.Free ?? 0);
-            if (_tail is null)
-                return;
-            _tail.Lent = false;
-            _tail.Fill(bytes);
-            _queued += bytes;
+            if (_tail is { } tail)
+                (tail.Lent, _queued) = (false, _queued + bytes);
+            _tail?.Fill(bytes);
         }
     }
 

@@ -39,7 +39,7 @@ public sealed class CloseTests
             while (waiting < 256 * 1024) // no event says how much the kernel holds
             {
                 await Task.Delay(2, c.Closed);
-                waiting = there.BytesWaiting();
+                waiting = there.Descriptor.BytesWaiting();
             }
 
             var before = there.Loop.Turns;
