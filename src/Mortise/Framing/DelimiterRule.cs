@@ -101,7 +101,13 @@ public abstract partial class Framing
         private readonly short[] _next;
         private readonly short[] _ends;
         private readonly short[] _depth;
-        private readonly StartBytes _starts;
+        private readonly int _longest;
+
+        /// <summary>One delimiter is a byte with which all end, as <c>\n</c> of <c>\n</c> and <c>\r\n</c>: then each
+        /// of them ends where that byte is first, and it alone is looked for.</summary>
+        private readonly bool _endsAtOneByte;
+
+        private readonly MarkBytes _marks;
 
         public DelimiterSearch(byte[][] delimiters)
         {
@@ -109,7 +115,10 @@ public abstract partial class Framing
             _next = new short[states * 256];
             _ends = new short[states];
             _depth = new short[states];
-            _starts = new StartBytes(delimiters.Select(d => d[0]));
+            _longest = delimiters.Max(d => d.Length);
+            var ends = delimiters.Select(d => d[^1]).Distinct().ToArray();
+            _endsAtOneByte = ends.Length == 1 && delimiters.Any(d => d.Length == 1);
+            _marks = new MarkBytes(_endsAtOneByte ? ends : delimiters.Select(d => d[0]));
             short used = 1;
             foreach (var delimiter in delimiters)
             {
@@ -138,11 +147,22 @@ public abstract partial class Framing
         /// <summary>The index after the first complete delimiter, or -1 when the span holds no end.</summary>
         public int Find(ReadOnlySpan<byte> span, ref int state)
         {
-            for (var i = 0; i < span.Length;)
+            if (!_endsAtOneByte)
+                return Step(span, 0, ref state);
+            var last = _marks.Find(span);
+            var known = (last < 0 ? span.Length : last) - _longest;
+            if (known > 0)
+                state = 0; // what lies so far back is part of no delimiter that is still open
+            return Step(span, Math.Max(known, 0), ref state);
+        }
+
+        private int Step(ReadOnlySpan<byte> span, int i, ref int state)
+        {
+            while (i < span.Length)
             {
-                if (state == 0)
+                if (state == 0 && !_endsAtOneByte)
                 {
-                    var skipped = _starts.Find(span[i..]);
+                    var skipped = _marks.Find(span[i..]);
                     if (skipped < 0)
                         return -1;
                     i += skipped;
@@ -189,11 +209,11 @@ public abstract partial class Framing
     }
 
     /// <summary>
-    /// The bytes with which a delimiter may begin, and the search for the next of them. Long frames are looked through
-    /// 128 bytes at a time with a single question, which takes a third of the time of the platform's search: one
+    /// The bytes that show where a delimiter may be, and the search for the next of them. Long frames are looked
+    /// through 128 bytes at a time with a single question, which takes a third of the time of the platform's search: one
     /// question for each vector. Short ones are left to the platform.
     /// </summary>
-    private sealed class StartBytes
+    private sealed class MarkBytes
     {
         private const int StrideVectors = 4;
         private const int LongBytesMin = 512;
@@ -203,7 +223,7 @@ public abstract partial class Framing
         private readonly byte _other;
         private readonly bool _canSkip;
 
-        public StartBytes(IEnumerable<byte> bytes)
+        public MarkBytes(IEnumerable<byte> bytes)
         {
             byte[] distinct = [.. bytes.Distinct()];
             _any = SearchValues.Create(distinct);
@@ -230,10 +250,11 @@ public abstract partial class Framing
             while (vectors.Length - at >= StrideVectors)
             {
                 var four = vectors.Slice(at, StrideVectors);
-                var hits = Vector256.Equals(four[0], one) | Vector256.Equals(four[0], other)
-                    | Vector256.Equals(four[1], one) | Vector256.Equals(four[1], other)
-                    | Vector256.Equals(four[2], one) | Vector256.Equals(four[2], other)
-                    | Vector256.Equals(four[3], one) | Vector256.Equals(four[3], other);
+                var hits = Vector256.Equals(four[0], one) | Vector256.Equals(four[1], one)
+                    | Vector256.Equals(four[2], one) | Vector256.Equals(four[3], one);
+                if (_one != _other)
+                    hits |= Vector256.Equals(four[0], other) | Vector256.Equals(four[1], other)
+                        | Vector256.Equals(four[2], other) | Vector256.Equals(four[3], other);
                 if (hits != Vector256<byte>.Zero)
                     break;
                 at += StrideVectors;
