@@ -210,8 +210,8 @@ public abstract partial class Framing
 
     /// <summary>
     /// The bytes that show where a delimiter may be, and the search for the next of them. Long frames are looked
-    /// through 128 bytes at a time with a single question, which takes a third of the time of the platform's search: one
-    /// question for each vector. Short ones are left to the platform.
+    /// through 128 bytes at a time with a single question, which takes a third of the time of the platform's search,
+    /// with one for each vector. Short ones are left to the platform.
     /// </summary>
     private sealed class MarkBytes
     {
