@@ -92,6 +92,18 @@ public sealed class ConnectionException(string operation, string? endpoint, Clos
     public CloseReason CloseReason { get; } = closeReason;
 }
 
+/// <summary>
+/// What comes before a connection's first byte went wrong: the PROXY header (<c>proxy</c>) or TLS (<c>tls</c>).
+/// </summary>
+public sealed class HandshakeException(string operation, CloseReason closeReason, string reason, string? hint = null,
+    string? endpoint = null, Exception? inner = null)
+    : MortiseException(operation, endpoint, closeReason.Name(), reason, hint, 0, inner)
+{
+    /// <summary><see cref="CloseReason.ProxyHeader"/>, <see cref="CloseReason.Tls"/> or
+    /// <see cref="CloseReason.HandshakeTimeout"/>.</summary>
+    public CloseReason CloseReason { get; } = closeReason;
+}
+
 /// <summary>Bytes broke the framing rule; nothing is allocated for a length that was only announced.</summary>
 public sealed class FrameException(CloseReason closeReason, string reason, string? hint = null,
     string? endpoint = null) : MortiseException("frame", endpoint, closeReason.Name(), reason, hint)

@@ -163,7 +163,45 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
             connection.AbortFor(CloseReason.Drain);
         else if (number <= Volatile.Read(ref _drainedUpTo))
             connection.EndInputFor(CloseReason.Drain);
-        _ = RunAsync(connection);
+        _ = _options.Openings.Count == 0 ? RunAsync(connection) : OpenAsync(connection);
+    }
+
+    /// <summary>The handler begins where it would have begun without the openings.</summary>
+    private async Task OpenAsync(Connection connection)
+    {
+        var reason = CloseReason.Local;
+        using var late = new CancellationTokenSource(_options.HandshakeTimeout, _options.Time);
+        try
+        {
+            foreach (var open in _options.Openings)
+                await open(connection, late.Token).ConfigureAwait(false);
+            connection.Start(c => _ = RunAsync(c), _options.Dispatch == Dispatch.Loop);
+            return;
+        }
+        catch (HandshakeException e)
+        {
+            reason = e.CloseReason;
+            ServerLog.NotOpened(_options.Log, Name(connection), connection.RemoteEndpoint.Authority,
+                reason.Name(), e.Hint is null ? e.Reason : $"{e.Reason}: {e.Hint}");
+        }
+        catch (OperationCanceledException) when (late.IsCancellationRequested)
+        {
+            reason = CloseReason.HandshakeTimeout;
+            ServerLog.NotOpened(_options.Log, Name(connection), connection.RemoteEndpoint.Authority,
+                reason.Name(), $"not over after {_options.HandshakeTimeout.TotalSeconds:0.###} s");
+        }
+        catch (Exception e) when (connection.CloseReason is not null
+            && e is ConnectionException or OperationCanceledException)
+        {
+            // The peer left, or the server stopped; the reason is recorded already.
+        }
+        catch (Exception e)
+        {
+            reason = CloseReason.HandlerFault;
+            ServerLog.HandlerFault(_options.Log, e, Name(connection));
+        }
+
+        _ = EndAsync(connection, reason, null);
     }
 
     private async Task RunAsync(Connection connection)

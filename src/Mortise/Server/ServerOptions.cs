@@ -49,6 +49,17 @@ public sealed class ServerOptions
     /// <summary>A peer from which nothing was received for so long is let go. Default 2 minutes.</summary>
     public TimeSpan IdleTimeout { get; set => field = Checked(value); } = TimeSpan.FromMinutes(2);
 
+    /// <summary>
+    /// What comes before the handler's first byte (PROXY header, TLS) must be over within this time. Default 10 s.
+    /// </summary>
+    public TimeSpan HandshakeTimeout { get; set => field = Checked(value); } = TimeSpan.FromSeconds(10);
+
+    /// <summary>
+    /// What each connection goes through before its handler, in this order and in its own task; the token says that the
+    /// time is over. A <see cref="HandshakeException"/> closes the connection for its reason.
+    /// </summary>
+    internal List<Func<Connection, CancellationToken, ValueTask>> Openings { get; } = [];
+
     /// <summary>A begun frame must be whole within this time. Default 15 s.</summary>
     public TimeSpan FrameTimeout { get; set => field = Checked(value); } = TimeSpan.FromSeconds(15);
 

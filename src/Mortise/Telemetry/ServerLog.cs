@@ -52,4 +52,8 @@ internal static partial class ServerLog
     [LoggerMessage(9, LogLevel.Warning, "Connection {Connection} from {Peer} sent a bad frame: {Reason}: {Detail}")]
     public static partial void FrameError(ILogger logger, string connection, string? peer, string reason,
         string detail);
+
+    [LoggerMessage(12, LogLevel.Warning, "Connection {Connection} from {Peer} did not open: {Reason}: {Detail}")]
+    public static partial void NotOpened(ILogger logger, string connection, string? peer, string reason,
+        string detail);
 }
