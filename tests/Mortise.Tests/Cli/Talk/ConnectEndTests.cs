@@ -105,7 +105,7 @@ public sealed class ConnectEndTests
     public async Task A_silent_peer_is_5_after_the_timeout()
     {
         using var peer = new BarePeer();
-        var run = MortiseProcess.RunAsync(["connect", peer.Address, "--timeout", "300ms", "--json"], "anybody?");
+        var run = MortiseProcess.RunAsync(["connect", peer.Address, "--timeout", "2s", "--json"], "anybody?");
         using var socket = await peer.AcceptAsync();
         var finished = await run;
         Assert.Equal(5, finished.ExitCode);
@@ -124,7 +124,7 @@ public sealed class ConnectEndTests
         await first.SayAsync("7");
         Assert.Equal(0, await met.ExitAsync());   // although this peer keeps the connection open
         await using var unmet = MortiseProcess.Start("connect", peer.Address, "--send", "ping", "--expect", "pong",
-            "--timeout", "300ms");
+            "--timeout", "2s");
         using var second = await peer.AcceptAsync();
         await second.SayAsync("no");
         Assert.Equal(1, await unmet.ExitAsync());

