@@ -9,12 +9,10 @@ namespace Mortise.Transports.Loops;
 /// </summary>
 internal sealed class ForeignQueue
 {
-    private Block? _head;
-    private Block? _tail;
-    private long _bytes;
+    private SendQueue _queue;
     private bool _dropped;
 
-    public long Bytes => Volatile.Read(ref _bytes);
+    public long Bytes => _queue.Bytes;
 
     /// <summary>A flush of this queue is on its way to the loop.</summary>
     public int FlushPosted;
@@ -30,28 +28,7 @@ internal sealed class ForeignQueue
     {
         lock (this)
         {
-            if (_dropped)
-                return Nowhere(sizeHint);
-            var block = _tail;
-            if (block is null || block.Free < Math.Max(sizeHint, 1))
-            {
-                block = BlockPool.Shared.Rent(Math.Max(sizeHint, BlockPool.SmallBytes));
-                if (_tail is null)
-                {
-                    _head = block;
-                }
-                else
-                {
-                    // Who asks again has given up what was lent before; nobody may wait for it to be filled.
-                    _tail.Lent = false;
-                    _tail.Append(block);
-                }
-
-                _tail = block;
-            }
-
-            block.Lent = true;
-            return block;
+            return _dropped ? Nowhere(sizeHint) : _queue.Lend(sizeHint);
         }
     }
 
@@ -59,15 +36,8 @@ internal sealed class ForeignQueue
     {
         lock (this)
         {
-            if (_dropped)
-                return; // the flush says why
-            ArgumentOutOfRangeException.ThrowIfNegative(bytes);
-            ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, _tail?.Free ?? 0);
-            if (_tail is null)
-                return;
-            _tail.Lent = false;
-            _tail.Fill(bytes);
-            _bytes += bytes;
+            if (!_dropped) // else the flush says why
+                _queue.Advance(bytes);
         }
     }
 
@@ -75,16 +45,8 @@ internal sealed class ForeignQueue
     {
         lock (this)
         {
-            while (source.Length > 0 && !_dropped)
-            {
-                var block = _tail is { Free: > 0 } ? _tail : Lend(Math.Min(source.Length, BlockPool.LargeBytes));
-                block.Lent = false;
-                var bytes = Math.Min(source.Length, block.Free);
-                source[..bytes].CopyTo(block.FreeSpan);
-                block.Fill(bytes);
-                _bytes += bytes;
-                source = source[bytes..];
-            }
+            if (!_dropped)
+                _queue.Copy(source);
         }
     }
 
@@ -107,10 +69,8 @@ internal sealed class ForeignQueue
         }
     }
 
-    /// <summary>
-    /// All blocks, linked; a block that somebody still writes to stays. False when somebody is inside: a loop does not
-    /// wait for the codec of another thread.
-    /// </summary>
+    /// <summary>All blocks, linked. False when somebody is inside: a loop does not wait for the codec of another
+    /// thread.</summary>
     public bool TryTakeAll(out Block? all)
     {
         all = null;
@@ -118,11 +78,7 @@ internal sealed class ForeignQueue
             return false;
         try
         {
-            if (_head is null || _bytes == 0 || _tail!.Lent)
-                return true;
-            all = _head;
-            _head = _tail = null;
-            Volatile.Write(ref _bytes, 0);
+            all = _queue.TakeAll();
             return true;
         }
         finally
@@ -137,9 +93,7 @@ internal sealed class ForeignQueue
         lock (this)
         {
             _dropped = true;
-            BlockPool.Shared.ReturnChain(_head);
-            _head = _tail = null;
-            Volatile.Write(ref _bytes, 0);
+            _queue.Drop();
         }
     }
 

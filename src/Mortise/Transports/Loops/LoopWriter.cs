@@ -212,17 +212,13 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framin
         }
 
         TakeForeign();
-        if (start == 0 && !_queue.IsLent)
+        if (start == 0)
         {
             _queue.Add(block);
         }
         else
         {
-            var rest = block.Bytes.AsSpan(start, block.Filled - start);
-            if (_queue.IsLent) // its owner must not find these bytes where it writes: they come when it flushes
-                Foreign.Write(rest);
-            else
-                _queue.Copy(rest);
+            _queue.Copy(block.Bytes.AsSpan(start, block.Filled - start));
             BlockPool.Shared.Return(block);
         }
 
@@ -366,7 +362,7 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framin
     /// <summary>A large piece with nothing queued before it goes from where it is; how much the kernel took.</summary>
     private int SendNow(ReadOnlySpan<byte> head, ReadOnlySpan<byte> payload, ReadOnlySpan<byte> tail)
     {
-        if (payload.Length < UncopiedBytesMin || !Loop.IsCurrent || Pending != 0 || _queue.IsLent)
+        if (payload.Length < UncopiedBytesMin || !Loop.IsCurrent || Pending != 0)
             return 0;
         var sent = connection.Descriptor.Send(head, payload, tail, out var errno);
         if (errno == Libc.Eagain)
@@ -381,7 +377,7 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framin
     /// <summary>False when another thread is in the middle of a message: it flushes when it is done.</summary>
     private bool TakeForeign()
     {
-        if (_foreign is not { } foreign || foreign.Bytes == 0 || _queue.IsLent)
+        if (_foreign is not { } foreign || foreign.Bytes == 0)
             return true;
         if (!foreign.TryTakeAll(out var first))
             return false;

@@ -5,12 +5,14 @@ using Mortise.Transports.Pipes;
 namespace Mortise.Transports.Loops;
 
 /// <summary>
-/// Bytes on their way to the kernel: blocks, or before them memory that a caller lends until it is sent. The loop's
-/// thread only.
+/// Bytes on their way to the kernel: blocks, or before them memory that a caller lends until it is sent. One thread at a
+/// time.
 /// </summary>
 /// <remarks>
 /// <para>Invariant: <c>Bytes</c> = what is borrowed + from <c>_skip</c> of <c>_head</c> to the end of
 /// <c>_tail</c>.</para>
+/// <para>A writer may keep the memory it asked for as long as it likes, or never fill it. Meanwhile others' bytes go
+/// past it, and only its owner writes to that block; what he has filled is then copied behind theirs.</para>
 /// <para>A part of its writer, never copied: an object of its own would cost every idle connection more.</para>
 /// </remarks>
 internal struct SendQueue
@@ -19,6 +21,7 @@ internal struct SendQueue
 
     private Block? _head;
     private Block? _tail;
+    private Block? _lent;
     private int _skip;
     private unsafe byte* _borrowed;
     private int _borrowedBytes;
@@ -27,8 +30,9 @@ internal struct SendQueue
 
     public long Bytes => Volatile.Read(ref _bytes);
 
-    /// <summary>Somebody writes to the last block: nothing may be put behind it.</summary>
-    public bool IsLent => _tail is { Lent: true };
+    /// <summary>Where this queue's writer goes on: what it was lent, or the last block if nobody else was lent
+    /// that.</summary>
+    private readonly Block? Own => _lent ?? (_tail is { Lent: false } ? _tail : null);
 
     /// <summary>A caller's own memory is being sent.</summary>
     public bool IsBorrowing => _borrowedBytes > 0;
@@ -36,22 +40,30 @@ internal struct SendQueue
     /// <summary>A block with room for so many bytes; until <see cref="Advance"/> it is the caller's.</summary>
     public Block Lend(int sizeHint)
     {
-        var tail = _tail is not null && _tail.Free >= Math.Max(sizeHint, 1)
-            ? _tail : Append(BlockPool.Shared.Rent(Math.Max(sizeHint,
+        var tail = Own is { } own && own.Free >= Math.Max(sizeHint, 1)
+            ? own : Append(BlockPool.Shared.Rent(Math.Max(sizeHint,
                 _tail is null ? BlockPool.SmallBytes : BlockPool.MediumBytes)));
         tail.Lent = true;
-        return tail;
+        return _lent = tail;
     }
 
     /// <exception cref="ArgumentOutOfRangeException">More than the block has room for.</exception>
     public void Advance(int bytes)
     {
+        var lent = Own;
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, _tail?.Free ?? 0);
-        if (_tail is null)
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, lent?.Free ?? 0);
+        _lent = null;
+        if (lent is null)
             return;
-        _tail.Lent = false;
-        _tail.Fill(bytes);
+        if (lent != _tail)
+        {
+            Copy(lent.FreeSpan[..bytes]);
+            return;
+        }
+
+        lent.Lent = false;
+        lent.Fill(bytes);
         Volatile.Write(ref _bytes, _bytes + bytes);
     }
 
@@ -59,10 +71,10 @@ internal struct SendQueue
     {
         while (source.Length > 0)
         {
-            var tail = _tail is { Free: > 0 } ? _tail : Append(BlockPool.Shared.Rent(BlockFor(source.Length)));
+            var tail = _tail is { Free: > 0, Lent: false }
+                ? _tail : Append(BlockPool.Shared.Rent(BlockFor(source.Length)));
             var bytes = Math.Min(source.Length, tail.Free);
             source[..bytes].CopyTo(tail.FreeSpan);
-            tail.Lent = false;
             tail.Fill(bytes);
             Volatile.Write(ref _bytes, _bytes + bytes);
             source = source[bytes..];
@@ -75,6 +87,16 @@ internal struct SendQueue
         CopyRest(head, ref skip);
         CopyRest(payload, ref skip);
         CopyRest(tail, ref skip);
+    }
+
+    /// <summary>All blocks, linked; nothing is borrowed here. One that is lent goes with them as far as it is
+    /// filled.</summary>
+    public Block? TakeAll()
+    {
+        var first = _head;
+        _head = _tail = null;
+        Volatile.Write(ref _bytes, 0);
+        return first;
     }
 
     public void AddChain(Block? first)
@@ -97,7 +119,7 @@ internal struct SendQueue
         }
 
         Volatile.Write(ref _bytes, _bytes + block.Filled);
-        if (_tail is not null && block.Filled <= CopiedBytesMax && _tail.Free >= block.Filled)
+        if (_tail is { Lent: false } && block.Filled <= CopiedBytesMax && _tail.Free >= block.Filled)
         {
             _tail.Absorb(block);
             return;
@@ -158,7 +180,7 @@ internal struct SendQueue
         _pin.Dispose();
         _borrowedBytes = 0;
         BlockPool.Shared.ReturnChain(_head);
-        _head = _tail = null;
+        _head = _tail = _lent = null;
         _skip = 0;
         Volatile.Write(ref _bytes, 0);
     }
@@ -182,11 +204,12 @@ internal struct SendQueue
         return _tail = block;
     }
 
-    /// <summary>Gives back what the kernel has taken; a block in somebody's hands stays until it is filled.</summary>
+    /// <summary>Gives back what the kernel has taken; the last block stays while it is lent, for its owner fills
+    /// it.</summary>
     private void Release(int bytes)
     {
         _skip += bytes;
-        while (_head is { } block && _skip >= block.Filled && (block != _tail || !block.Lent))
+        while (_head is { } block && _skip >= block.Filled && (block != _tail || block != _lent))
         {
             _skip -= block.Filled;
             _head = block.NextBlock;
