@@ -26,7 +26,7 @@ build() {
 # Outside programs that the tests talk to. A test that misses one is skipped, and says so.
 install_missing_programs() {
     local programs=(nc:netcat-openbsd socat:socat curl:curl openssl:openssl wrk:wrk strace:strace ip:iproute2
-        ps:procps unshare:util-linux)
+        ps:procps unshare:util-linux haproxy:haproxy)
     local missing=() program
     for program in "${programs[@]}"; do
         command -v "${program%%:*}" >/dev/null || missing+=("${program#*:}")

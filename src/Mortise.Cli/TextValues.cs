@@ -1,10 +1,9 @@
 using System.Globalization;
-using System.Net;
 using System.Text;
 
 namespace Mortise.Cli;
 
-/// <summary>The values that flags carry: times, sizes, networks, encodings, and text with escapes.</summary>
+/// <summary>The values that flags carry: times, sizes, encodings, and text with escapes.</summary>
 internal static class TextValues
 {
     private static readonly (string Unit, double Factor)[] Times =
@@ -46,20 +45,6 @@ internal static class TextValues
         ? (int)bytes
         : throw new InvalidSettingException("size", text, "the kernel takes less than 2 GiB here",
             "write a smaller number");
-
-    /// <summary>A network, <c>10.0.0.0/8</c>, or one address.</summary>
-    /// <exception cref="InvalidSettingException">The text is neither.</exception>
-    public static IPNetwork Network(string text)
-    {
-        if (IPNetwork.TryParse(text, out var network))
-            return network;
-        if (!text.Contains('/')
-            && Endpoint.TryParse(text.Contains(':') ? $"[{text}]:0" : $"{text}:0", out var one, out _)
-            && one.Address is { } address)
-            return new IPNetwork(address, address.GetAddressBytes().Length * 8);
-        throw new InvalidSettingException("network", text, "this is no network in CIDR notation",
-            "write 10.0.0.0/8, 2001:db8::/32 or one address");
-    }
 
     /// <summary>An encoding by its usual name; UTF-8 for null.</summary>
     /// <exception cref="InvalidSettingException">There is no such encoding.</exception>

@@ -47,6 +47,8 @@ internal sealed class JsonLog(ServeSettings settings, CancellationTokenSource ou
         json.WriteNumber("id", connection.Id);
         json.WriteString("local", connection.LocalEndpoint.Authority);
         json.WriteString("remote", connection.RemoteEndpoint.Authority);
+        if (connection.Proxy?.Via is { } via)
+            json.WriteString("via", via.Authority);
         if (!Settings.Verbose || Buffers(connection) is not { } buffers)
             return;
         json.WriteNumber("sndbuf", buffers.Send);

@@ -34,7 +34,7 @@ internal sealed class ServeFlags
         _sendQueue = Text("--send-queue", "SIZE", "bytes queued to a slow reader (not in this version)");
         _slow = Text("--slow", "POLICY", "slow readers: wait; the other policies are not in this version");
         _idle = Text("--idle", "T", "nothing received for so long: let go (2m; never)");
-        _handshakeTimeout = Text("--handshake-timeout", "T", "for TLS and PROXY headers (not in this version)");
+        _handshakeTimeout = Text("--handshake-timeout", "T", "a PROXY header must be whole within (10s)");
         _frameTimeout = Text("--frame-timeout", "T", "a begun frame must be whole within (15s)");
         _minRate = Text("--min-rate", "BYTES/s", "a begun frame must come this fast after 5 s (240)");
         _writeStall = Text("--write-stall", "T", "a peer that takes no byte for so long is aborted (30s)");
@@ -42,10 +42,9 @@ internal sealed class ServeFlags
         _drain = Text("--drain", "T", "how long connections get to finish at the end (10s)");
         _tls = Text("--tls", "CERT", "not in this version");
         _clientCa = Text("--client-ca", "F", "not in this version");
-        _proxy = Text("--proxy-protocol", "MODE", "off; require is not in this version");
-        _trusted = Texts("--trusted", "CIDR", "sources of PROXY headers (not in this version)");
-        _allow = Texts("--allow", "CIDR", "only peers of these networks come in");
-        _deny = Texts("--deny", "CIDR", "peers of these networks are reset at accept; goes before --allow");
+        _proxy = Text("--proxy-protocol", "MODE", "off, or require: each connection begins with a PROXY header");
+        _trusted = Texts("--trusted", "CIDR", "whose PROXY headers are believed; they can speak as anybody");
+        (_allow, _deny) = (Add(Allow()), Add(Deny()));
         _metrics = Text("--metrics", "ENDPOINT", "HTTP: /metrics (Prometheus text) and /metrics.json");
         _dashboard = Text("--dashboard", "ENDPOINT", "not in this version");
         _backplane = Text("--backplane", "URL", "not in this version");
@@ -58,7 +57,34 @@ internal sealed class ServeFlags
 
     public IReadOnlyList<Option> All => _all;
 
-    /// <summary>`listen` takes it too.</summary>
+    /// <summary>`listen` takes these too.</summary>
+    public static Option<string[]> Allow() => new("--allow")
+    {
+        Description = "only peers of these networks come in",
+        HelpName = "CIDR",
+    };
+
+    public static Option<string[]> Deny() => new("--deny")
+    {
+        Description = "peers of these networks are reset at accept; goes before --allow",
+        HelpName = "CIDR",
+    };
+
+    /// <summary>Who may come in.</summary>
+    /// <exception cref="InvalidSettingException">A text is no network.</exception>
+    public static Action<ServerOptions> Lists(ParseResult parsed, Option<string[]> allow, Option<string[]> deny)
+    {
+        Cidr[] allowed = [.. (parsed.GetValue(allow) ?? []).Select(Cidr.Parse)];
+        Cidr[] denied = [.. (parsed.GetValue(deny) ?? []).Select(Cidr.Parse)];
+        return o =>
+        {
+            foreach (var cidr in allowed)
+                o.Allow.Add(cidr);
+            foreach (var cidr in denied)
+                o.Deny.Add(cidr);
+        };
+    }
+
     public static Option<string?> ReceiveBuffer() => new("--rcvbuf")
     {
         Description = "SO_RCVBUF; Linux doubles it, -v shows what is in force",
@@ -93,14 +119,14 @@ internal sealed class ServeFlags
 
     private Action<ServerOptions> ReadLimits(ParseResult parsed)
     {
-        var allow = Networks.Read(parsed.GetValue(_allow), parsed.GetValue(_deny));
-        Action<ServerOptions> configure = o => o.Admit = allow;
+        var configure = Lists(parsed, _allow, _deny) + Proxies(parsed);
         When(_maxConnections, n => configure += o => o.MaxConnections = AtLeastOne(n, "--max-connections"));
         When(_maxPerIp, n => configure += o => o.MaxConnectionsPerAddress = AtLeastOne(n, "--max-per-ip"));
         WhenTime(_idle, (o, t) => o.IdleTimeout = t);
         WhenTime(_frameTimeout, (o, t) => o.FrameTimeout = t);
         WhenTime(_writeStall, (o, t) => o.WriteStallTimeout = t);
         WhenTime(_drain, (o, t) => o.DrainTimeout = t);
+        WhenTime(_handshakeTimeout, (o, t) => o.HandshakeTimeout = t);
         WhenTime(_acceptDelay, (o, t) => o.AcceptDelay = t);
         if (parsed.GetValue(_minRate) is { } rate)
         {
@@ -123,6 +149,23 @@ internal sealed class ServeFlags
             var time = TextValues.Time(text);
             configure += o => set(o, time);
         }
+    }
+
+    private Action<ServerOptions> Proxies(ParseResult parsed)
+    {
+        var protocol = parsed.GetValue(_proxy) switch
+        {
+            null or "off" => ProxyProtocol.Off,
+            "require" => ProxyProtocol.Require,
+            var other => throw NoSuch(_proxy, other, "off, require"),
+        };
+        Cidr[] trusted = [.. (parsed.GetValue(_trusted) ?? []).Select(Cidr.Parse)];
+        return o =>
+        {
+            o.ProxyProtocol = protocol;
+            foreach (var cidr in trusted)
+                o.TrustedProxies.Add(cidr);
+        };
     }
 
     private Action<ServerOptions> ReadTransport(ParseResult parsed)
@@ -158,15 +201,10 @@ internal sealed class ServeFlags
 
     private void RefuseLater(ParseResult parsed)
     {
-        Option<string?>[] later = [_tls, _clientCa, _dashboard, _backplane, _sendQueue, _handshakeTimeout];
+        Option<string?>[] later = [_tls, _clientCa, _dashboard, _backplane, _sendQueue];
         foreach (var option in later)
             if (parsed.GetValue(option) is not null)
                 throw Later(option.Name, "it is");
-        if (parsed.GetValue(_trusted) is { Length: > 0 })
-            throw Later("--trusted", "PROXY headers are");
-        if (parsed.GetValue(_proxy) is { } proxy && proxy != "off")
-            throw proxy == "require" ? Later("--proxy-protocol require", "it is")
-                : NoSuch(_proxy, proxy, "off, require");
         if (parsed.GetValue(_slow) is { } slow && slow != "wait")
             throw slow is "drop-oldest" or "drop-newest" or "disconnect" ? Later($"--slow {slow}", "it is")
                 : NoSuch(_slow, slow, "wait, drop-oldest, drop-newest, disconnect");

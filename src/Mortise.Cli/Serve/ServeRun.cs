@@ -52,7 +52,7 @@ internal sealed class ServeRun
                 if (_streams.Length > 0)
                     server = SocketServer.Start(_streams, _handler, Configure);
                 foreach (var at in _datagrams)
-                    echoes.Add(new(DatagramSocket.Bind(at, _options.Transport), _log, _options.Admit, _chaos));
+                    echoes.Add(new(DatagramSocket.Bind(at, _options.Transport), _log, _options.Admits, _chaos));
                 metrics = MetricsPage.Start(_settings.Metrics);
                 _log.Engines(server?.Listeners ?? []);
                 _log.Started(server?.Listeners ?? [], [.. echoes.Select(e => e.Socket)], metrics?.Endpoint);

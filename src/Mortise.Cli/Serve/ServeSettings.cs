@@ -1,4 +1,3 @@
-using System.Net;
 using System.Text;
 
 namespace Mortise.Cli.Serve;
@@ -26,21 +25,4 @@ internal sealed record ServeSettings
     public int? BacklogAsked { get; init; }
 
     public required Action<ServerOptions> Configure { get; init; }
-}
-
-/// <summary>Who may come in: <c>--allow</c> and <c>--deny</c>.</summary>
-internal static class Networks
-{
-    /// <summary>A predicate for <see cref="ServerOptions.Admit"/>, or null where everybody may.</summary>
-    /// <exception cref="InvalidSettingException">A text is no network.</exception>
-    public static Func<Endpoint, bool>? Read(string[]? allow, string[]? deny)
-    {
-        IPNetwork[] allowed = [.. (allow ?? []).Select(TextValues.Network)];
-        IPNetwork[] denied = [.. (deny ?? []).Select(TextValues.Network)];
-        if (allowed.Length == 0 && denied.Length == 0)
-            return null;
-        // A Unix peer has no address; who may use the socket's file, its permissions say.
-        return peer => peer.Address is not { } address
-            || !denied.Any(n => n.Contains(address)) && (allowed.Length == 0 || allowed.Any(n => n.Contains(address)));
-    }
 }

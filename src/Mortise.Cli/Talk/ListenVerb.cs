@@ -25,6 +25,7 @@ internal static class ListenVerb
         DefaultValueFactory = _ => 512,
     };
 
+    private static readonly Option<string[]> Allow = ServeFlags.Allow(), Deny = ServeFlags.Deny();
     private static readonly Option<string?> ReceiveBuffer = ServeFlags.ReceiveBuffer();
     private static readonly TalkOptions Talk = new();
 
@@ -36,7 +37,7 @@ internal static class ListenVerb
               mortise listen :9003
               mortise listen tcp://127.0.0.1:0 --json        # the first event names the port
               mortise listen udp://:5353 --hex
-            """) { At, Keep, Ready, Backlog, ReceiveBuffer };
+            """) { At, Keep, Ready, Backlog, ReceiveBuffer, Allow, Deny };
         Talk.AddTo(command);
         command.SetAction(RunAsync);
         return command;
@@ -49,15 +50,17 @@ internal static class ListenVerb
         var transport = new TransportOptions { Backlog = parsed.GetValue(Backlog) };
         if (parsed.GetValue(ReceiveBuffer) is { } size)
             transport.ReceiveBufferBytes = TextValues.Bytes32(size);
+        var admission = new ServerOptions();
+        ServeFlags.Lists(parsed, Allow, Deny)(admission);
         try
         {
             if (endpoint.Kind is EndpointKind.Udp or EndpointKind.UnixDatagram)
-                return await DatagramsAsync(parsed, endpoint, transport, cancellationToken);
+                return await DatagramsAsync(parsed, endpoint, transport, admission.Admits, cancellationToken);
             using var listener = SocketServer.Listen(endpoint, transport);
             using var ready = Announce(parsed, listener.Endpoint, $" (backlog {listener.Backlog})");
             foreach (var note in listener.Notes)
                 Console.Error.WriteLine(note);
-            return await ServeAsync(parsed, listener, plan, outgoing, cancellationToken);
+            return await ServeAsync(parsed, listener, plan, outgoing, admission.Admits, cancellationToken);
         }
         catch (OperationCanceledException) when (parsed.GetValue(Keep))
         {
@@ -66,11 +69,11 @@ internal static class ListenVerb
     }
 
     private static async Task<int> ServeAsync(ParseResult parsed, Listener listener, ExchangePlan plan,
-        Outgoing outgoing, CancellationToken cancellationToken)
+        Outgoing outgoing, Func<Endpoint, bool> admits, CancellationToken cancellationToken)
     {
         if (!parsed.GetValue(Keep))
         {
-            await using var one = await listener.AcceptAsync(cancellationToken);
+            await using var one = await AcceptAsync(listener, admits, cancellationToken);
             listener.Dispose();
             Accepted(parsed, one);
             return await ConnectVerb.TalkAsync(parsed, Talk, one, outgoing, plan, cancellationToken);
@@ -81,11 +84,25 @@ internal static class ListenVerb
         var unheard = new TaskCompletionSource();   // fails when nobody reads our output any more
         while (true)
         {
-            var accepting = listener.AcceptAsync(cancellationToken).AsTask();
+            var accepting = AcceptAsync(listener, admits, cancellationToken);
             await await Task.WhenAny(accepting, unheard.Task);
             var connection = await accepting;
             Accepted(parsed, connection);
             _ = KeepAsync(parsed, connection, plan with { HalfClose = false }, answers, unheard, cancellationToken);
+        }
+    }
+
+    /// <summary>The next who may come in; the others are reset.</summary>
+    private static async Task<Connection> AcceptAsync(Listener listener, Func<Endpoint, bool> admits,
+        CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            var connection = await listener.AcceptAsync(cancellationToken);
+            if (admits(connection.RemoteEndpoint))
+                return connection;
+            Console.Error.WriteLine($"#{connection.Id} {connection.RemoteEndpoint.Authority} is denied");
+            connection.Abort();
         }
     }
 
@@ -113,7 +130,7 @@ internal static class ListenVerb
     }
 
     private static async Task<int> DatagramsAsync(ParseResult parsed, Endpoint endpoint, TransportOptions transport,
-        CancellationToken cancellationToken)
+        Func<Endpoint, bool> admits, CancellationToken cancellationToken)
     {
         using var socket = DatagramSocket.Bind(endpoint, transport);
         using var ready = Announce(parsed, socket.LocalEndpoint,
@@ -124,7 +141,10 @@ internal static class ListenVerb
         var buffer = new byte[64 * 1024];
         do
         {
-            var datagram = await socket.ReceiveAsync(buffer, cancellationToken);
+            ReceivedDatagram datagram;
+            do
+                datagram = await socket.ReceiveAsync(buffer, cancellationToken);
+            while (!admits(datagram.From));
             if (Talk.IsChatty(parsed))
                 Console.Error.WriteLine($"{datagram.From.Authority} sent {datagram.Length} B"
                     + (datagram.Truncated ? ", more than fits: the rest is lost" : ""));

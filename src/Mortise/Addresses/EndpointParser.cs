@@ -12,8 +12,8 @@ internal readonly record struct Refusal(string Reason, string? Hint = null)
 
     /// <summary>What the message repeats of the text is cut and has no control characters: it may come from
     /// anywhere.</summary>
-    public InvalidSettingException ToException(string text) =>
-        new("address", Clean(text), Reason, Hint is null ? null : Clean(Hint));
+    public InvalidSettingException ToException(string text, string what = "address") =>
+        new(what, Clean(text), Reason, Hint is null ? null : Clean(Hint));
 
     internal static string Show(string text) => $"'{Clean(text)}'";
 

@@ -25,6 +25,12 @@ public sealed class ClientOptions
     /// <summary>Turns names into addresses.</summary>
     public Resolver Resolver { get; set; } = s_resolver;
 
+    /// <summary>
+    /// Sent first of all, in one piece, on every connection: for a proxy that tells its server whom it speaks for, and
+    /// for tests. Null sends none.
+    /// </summary>
+    public ProxyHeader? ProxyHeader { get; set; }
+
     /// <summary>What the kernel is told about the socket, and the local address to use.</summary>
     public TransportOptions Transport { get; } = new();
 }

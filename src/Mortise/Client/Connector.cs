@@ -36,12 +36,29 @@ internal sealed class Connector(Transport transport, ClientOptions options)
         var race = new AddressRace(transport, options, endpoint);
         try
         {
-            return await race.RunAsync(await AddressesAsync(endpoint, both.Token).ConfigureAwait(false), both.Token)
-                .ConfigureAwait(false);
+            var connection = await race.RunAsync(await AddressesAsync(endpoint, both.Token).ConfigureAwait(false),
+                both.Token).ConfigureAwait(false);
+            if (options.ProxyHeader is { } header)
+                await TellAsync(connection, header, both.Token).ConfigureAwait(false);
+            return connection;
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {
             throw race.TimedOut(options.ConnectTimeout);
+        }
+    }
+
+    private static async ValueTask TellAsync(Connection connection, ProxyHeader header,
+        CancellationToken cancellationToken)
+    {
+        try
+        {
+            await connection.SendAsync(header.ToBytes(), cancellationToken).ConfigureAwait(false);
+        }
+        catch
+        {
+            connection.Abort();
+            throw;
         }
     }
 

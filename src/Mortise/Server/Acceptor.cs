@@ -158,7 +158,9 @@ internal sealed class Acceptor(ServerOptions options, Admission admission, Serve
     {
         try
         {
-            return options.Admit?.Invoke(newcomer.Remote) != false;
+            // Of a proxy's connections the lists judge those for whom it speaks, when that is known.
+            return options.Trusts(newcomer.Remote) ? !options.Denies(newcomer.Remote)
+                : options.Admits(newcomer.Remote);
         }
         catch (Exception e)
         {

@@ -17,10 +17,12 @@ internal sealed class Admission
     private readonly ConcurrentDictionary<IPAddress, int> _perAddress = new();
     private readonly int _perAddressMax;
     private readonly bool _limitLoopback;
+    private readonly ServerOptions _options;
 
     public Admission(ServerOptions options, DescriptorLedger descriptors)
     {
         _descriptors = descriptors;
+        _options = options;
         Limit = Math.Min(options.MaxConnections, descriptors.Capacity);
         _places = new SemaphoreSlim(Limit, Limit);
         _perAddressMax = options.MaxConnectionsPerAddress;
@@ -44,8 +46,30 @@ internal sealed class Admission
 
     public void ReleasePlace() => _places.Release();
 
-    /// <summary>False when the peer's address has its share already. Every true is paid back by one leave.</summary>
-    public bool TryEnter(Endpoint peer)
+    /// <summary>
+    /// False when the peer's address has its share already. Every true is paid back by one leave. A trusted proxy is
+    /// not counted: those for whom it speaks are, once their headers have been read.
+    /// </summary>
+    public bool TryEnter(Endpoint peer) => _options.Trusts(peer) || TryCount(peer);
+
+    /// <summary>For one who was not let in.</summary>
+    public void Leave(Endpoint peer)
+    {
+        if (!_options.Trusts(peer))
+            Uncount(peer);
+    }
+
+    /// <summary>The same key as when it came in.</summary>
+    public void Leave(Connection connection)
+    {
+        if (_options.ProxyProtocol == ProxyProtocol.Off || connection.Proxy is not { } header)
+            Leave(connection.RemoteEndpoint);
+        else if (header.Source is not null)
+            Uncount(connection.RemoteEndpoint);
+    }
+
+    /// <summary>One more for whom a proxy speaks; false when its address has its share already.</summary>
+    public bool TryCount(Endpoint peer)
     {
         if (Counted(peer) is not { } address)
             return true;
@@ -70,7 +94,7 @@ internal sealed class Admission
         }
     }
 
-    public void Leave(Endpoint peer)
+    private void Uncount(Endpoint peer)
     {
         if (Counted(peer) is not { } address)
             return;

@@ -17,6 +17,7 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
     private readonly ServerOptions _options;
     private readonly Admission _admission;
     private readonly Acceptor _acceptor;
+    private readonly Func<Connection, CancellationToken, ValueTask>[] _openings;
     private readonly ConnectionWatch _watch;
     private readonly Lock _emptyGate = new();
     private TaskCompletionSource? _empty;
@@ -28,6 +29,7 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
 
     public ConnectionServer(Func<Connection, Task> handler, ServerOptions options)
     {
+        options.CheckProxies();
         _handler = handler;
         _options = options;
         _admission = new Admission(options, DescriptorLedger.Process);
@@ -35,6 +37,9 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
         Counters = new ServerCounters();
         Counters.Set(Metrics.ConnectionsLimit, _admission.Limit);
         _acceptor = new Acceptor(options, _admission, Counters, Start);
+        // Before all others: the header stands before TLS.
+        _openings = options.ProxyProtocol == ProxyProtocol.Off ? [.. options.Openings]
+            : [new ProxyOpening(options, _admission, Counters).OpenAsync, .. options.Openings];
     }
 
     public ServerCounters Counters { get; }
@@ -163,7 +168,7 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
             connection.AbortFor(CloseReason.Drain);
         else if (number <= Volatile.Read(ref _drainedUpTo))
             connection.EndInputFor(CloseReason.Drain);
-        _ = _options.Openings.Count == 0 ? RunAsync(connection) : OpenAsync(connection);
+        _ = _openings.Length == 0 ? RunAsync(connection) : OpenAsync(connection);
     }
 
     /// <summary>The handler begins where it would have begun without the openings.</summary>
@@ -173,7 +178,7 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
         using var late = new CancellationTokenSource(_options.HandshakeTimeout, _options.Time);
         try
         {
-            foreach (var open in _options.Openings)
+            foreach (var open in _openings)
                 await open(connection, late.Token).ConfigureAwait(false);
             connection.Start(c => _ = RunAsync(c), _options.Dispatch == Dispatch.Loop);
             return;
@@ -290,7 +295,7 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
     private void Forget(Connection connection)
     {
         var left = Interlocked.Decrement(ref _running);
-        _admission.Leave(connection.RemoteEndpoint);
+        _admission.Leave(connection);
         _admission.ReleasePlace();
         if (left > 0)
             return;

@@ -1,8 +1,34 @@
+using System.Net;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Mortise.Telemetry;
 
 namespace Mortise;
+
+/// <summary>Where a server's handlers run.</summary>
+public enum Dispatch
+{
+    /// <summary>
+    /// On the event loop of their connection, and every <c>await</c> comes back to it: the fast way, for code that does
+    /// not block. One that blocks keeps all connections of its loop waiting; a warning names it within 200 ms. Where
+    /// the engine has no loops (<see cref="EngineKind.Managed"/>, <c>mem:</c>) this is the thread pool.
+    /// </summary>
+    Loop,
+
+    /// <summary>On the thread pool: for code that blocks or computes for long.</summary>
+    ThreadPool,
+}
+
+/// <summary>Whether connections begin with a PROXY header. Who guesses can be lied to, so nobody does.</summary>
+public enum ProxyProtocol
+{
+    /// <summary>None is read, and one that comes is payload.</summary>
+    Off,
+
+    /// <summary>Every connection begins with one, version 1 or 2, from <see cref="ServerOptions.TrustedProxies"/>.
+    /// </summary>
+    Require,
+}
 
 /// <summary>
 /// The limits and times of a server. Every one is bounded by default; "unlimited" must be typed
@@ -42,9 +68,32 @@ public sealed class ServerOptions
 
     /// <summary>
     /// Says whether a peer may come in; one that may not is reset at once, before its handler and its first byte. It
-    /// must be quick and must not throw. Null admits everybody.
+    /// must be quick and must not throw. Null admits everybody whom <see cref="Allow"/> and <see cref="Deny"/> leave.
     /// </summary>
     public Func<Endpoint, bool>? Admit { get; set; }
+
+    /// <summary>
+    /// Only peers of these ranges come in; others are reset at accept. Empty: everybody. A Unix or memory peer has no
+    /// address and is not asked for one: who may use a socket's file, its permissions say.
+    /// </summary>
+    public IList<Cidr> Allow { get; } = [];
+
+    /// <summary>Peers of these ranges are reset at accept, whatever <see cref="Allow"/> says.</summary>
+    public IList<Cidr> Deny { get; } = [];
+
+    /// <summary>
+    /// The server is behind a proxy that tells whom it speaks for. <see cref="Connection.RemoteEndpoint"/> is then the
+    /// address that was told, and <see cref="Admit"/>, <see cref="Allow"/>, <see cref="Deny"/> and
+    /// <see cref="MaxConnectionsPerAddress"/> judge that one. A connection that does not begin with a header, or comes
+    /// from elsewhere than <see cref="TrustedProxies"/>, is closed for <see cref="CloseReason.ProxyHeader"/>.
+    /// </summary>
+    public ProxyProtocol ProxyProtocol { get; set; }
+
+    /// <summary>
+    /// Whose PROXY headers are believed: whoever is in these ranges can speak as anybody. Needed with
+    /// <see cref="ProxyProtocol.Require"/>. A Unix peer has no address, and so cannot be trusted.
+    /// </summary>
+    public IList<Cidr> TrustedProxies { get; } = [];
 
     /// <summary>A peer from which nothing was received for so long is let go. Default 2 minutes.</summary>
     public TimeSpan IdleTimeout { get; set => field = Checked(value); } = TimeSpan.FromMinutes(2);
@@ -97,6 +146,44 @@ public sealed class ServerOptions
 
     /// <summary><see cref="Logger"/>, as the server uses it.</summary>
     internal ILogger Log => field ??= new UnfailingLog(Logger);
+
+    /// <summary>
+    /// What <see cref="Deny"/>, <see cref="Allow"/> and <see cref="Admit"/> say together, for who receives datagrams or
+    /// accepts by hand.
+    /// </summary>
+    public bool Admits(Endpoint peer)
+    {
+        ArgumentNullException.ThrowIfNull(peer);
+        return !Denies(peer) && (Allow.Count == 0 || peer.Address is not { } address || IsIn(Allow, address))
+            && Admit?.Invoke(peer) != false;
+    }
+
+    /// <summary>What it says about PROXY headers makes sense.</summary>
+    /// <exception cref="InvalidSettingException">It does not.</exception>
+    internal void CheckProxies()
+    {
+        if (ProxyProtocol == ProxyProtocol.Require && TrustedProxies.Count == 0)
+            throw new InvalidSettingException("serve", "PROXY headers", "they are required, and nobody is trusted to "
+                + "send them", "name the proxies in ServerOptions.TrustedProxies (`--trusted CIDR`)");
+        if (ProxyProtocol == ProxyProtocol.Off && TrustedProxies.Count > 0)
+            throw new InvalidSettingException("serve", $"trusted {TrustedProxies[0]}", "no PROXY headers are read, so "
+                + "nobody's can be trusted", "set ServerOptions.ProxyProtocol to Require (`--proxy-protocol require`)");
+    }
+
+    /// <summary>A PROXY header from there is believed.</summary>
+    internal bool Trusts(Endpoint peer) =>
+        TrustedProxies.Count > 0 && peer.Address is { } address && IsIn(TrustedProxies, address);
+
+    /// <summary>It is on the list of those who may not come in.</summary>
+    internal bool Denies(Endpoint peer) => Deny.Count > 0 && peer.Address is { } address && IsIn(Deny, address);
+
+    private static bool IsIn(IList<Cidr> ranges, IPAddress address)
+    {
+        foreach (var range in ranges)
+            if (range.Contains(address))
+                return true;
+        return false;
+    }
 
     /// <summary>A negative time would be over before it began: only "never" may be below zero.</summary>
     private static TimeSpan Checked(TimeSpan time)

@@ -45,11 +45,13 @@ public abstract partial class Connection : IAsyncDisposable
     /// <summary>Unique in this process, counted from 1.</summary>
     public long Id { get; } = Interlocked.Increment(ref s_lastId);
 
-    /// <summary>This side's address.</summary>
-    public Endpoint LocalEndpoint { get; }
+    /// <summary>This side's address; behind a proxy the one that the peer connected to (<see cref="Proxy"/>).</summary>
+    public Endpoint LocalEndpoint { get; private set; }
 
-    /// <summary>The peer's address; a v4 peer of a dual-stack listener shows as v4.</summary>
-    public Endpoint RemoteEndpoint { get; }
+    /// <summary>
+    /// The peer's address, behind a proxy the one that it told; a v4 peer of a dual-stack listener shows as v4.
+    /// </summary>
+    public Endpoint RemoteEndpoint { get; private set; }
 
     /// <summary>When the connection was accepted or made.</summary>
     public DateTimeOffset StartedAt => new(_startedTicks, TimeSpan.Zero);

@@ -8,6 +8,23 @@ namespace Mortise;
 /// <summary>The calls of the socket tutorials, for those who ask for bytes rather than pipes or messages.</summary>
 public abstract partial class Connection
 {
+    /// <summary>Beside the connections: who is not behind a proxy pays nothing for it.</summary>
+    private static readonly ConditionalWeakTable<Connection, ProxyHeader> s_proxies = new();
+
+    /// <summary>
+    /// What the proxy in front told, and the proxy's own address (<see cref="ProxyHeader.Via"/>); null where no PROXY
+    /// header was read (<see cref="ServerOptions.ProxyProtocol"/>).
+    /// </summary>
+    public ProxyHeader? Proxy => s_proxies.TryGetValue(this, out var header) ? header : null;
+
+    /// <summary>From now on this is a connection of whom the proxy speaks for.</summary>
+    internal void Tell(ProxyHeader header)
+    {
+        s_proxies.Add(this, header);
+        if (header is { Source: { } source, Destination: { } destination })
+            (RemoteEndpoint, LocalEndpoint) = (source, destination);
+    }
+
     /// <summary>
     /// Receives what is there, at least one byte; 0 = the peer finished sending (FIN), see <c>recv(2)</c>.
     /// </summary>

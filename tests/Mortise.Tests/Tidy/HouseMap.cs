@@ -21,7 +21,7 @@ internal sealed class HouseMap(House house, Func<string, int> linesOf)
         (["Transports/Linux"], "Transports", ["Transports/Datagrams"]),
         (["Transports/Managed"], "Transports/Loops", ["Transports/Memory"]),
         (["Transports/Epoll"], "Transports/Uring", ["Transports/Pipes"]),
-        (["Transports/Sockets"], "Transports/Kernel", []),
+        (["Transports/Sockets"], "Transports/Kernel", ["Transports/Proxy"]),
     ];
 
     // Rooms that everybody stands on: drawn beside the house, each reached by one coloured line.

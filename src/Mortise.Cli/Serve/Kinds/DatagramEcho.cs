@@ -4,7 +4,7 @@ namespace Mortise.Cli.Serve.Kinds;
 /// Echo over datagrams: every sender gets its own message back, also an empty one. One answer for one datagram and no
 /// longer than it: whoever forges a sender gains nothing. Answers leave from the address that was asked.
 /// </summary>
-internal sealed class DatagramEcho(DatagramSocket socket, ServeLog log, Func<Endpoint, bool>? admit, Chaos? chaos)
+internal sealed class DatagramEcho(DatagramSocket socket, ServeLog log, Func<Endpoint, bool> admits, Chaos? chaos)
     : IDisposable
 {
     private readonly DatagramBatch _batch = new();
@@ -48,7 +48,7 @@ internal sealed class DatagramEcho(DatagramSocket socket, ServeLog log, Func<End
 
     private bool IsAnswered(Datagram datagram)
     {
-        if (chaos?.Loses() == true || admit?.Invoke(datagram.Peer) == false)
+        if (chaos?.Loses() == true || !admits(datagram.Peer))
             return false;
         if (Socket.LocalEndpoint.IsUnix && datagram.Peer.Host.Length == 0)
         {
