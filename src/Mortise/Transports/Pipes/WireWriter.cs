@@ -22,6 +22,7 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
     private readonly Gather _gather = new(wire);
     private Block? _head;
     private Block? _tail;
+    private Block? _lent;
     private long _queued;
     private long _inFlight;
     private bool _sending;
@@ -40,15 +41,15 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
 
     public override long UnflushedBytes => Volatile.Read(ref _queued);
 
-    /// <summary>The caller writes to it until Advance; it is not reused if the end comes first.</summary>
+    /// <summary>The caller writes to it until Advance, others do not; it is not reused if the end comes
+    /// first.</summary>
     public override Memory<byte> GetMemory(int sizeHint = 0)
     {
         lock (Gate)
         {
             ThrowIfUnusable();
-            var tail = Tail(sizeHint);
-            tail.Lent = true;
-            return tail.FreeMemory;
+            (_lent = Tail(sizeHint)).Lent = true;
+            return _lent.FreeMemory;
         }
     }
 
@@ -61,10 +62,13 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
             ArgumentOutOfRangeException.ThrowIfNegative(bytes);
             if (_fault is not null || _completed)
                 return;
-            ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, _tail?.Free ?? 0);
-            if (_tail is { } tail)
-                (tail.Lent, _queued) = (false, _queued + bytes);
-            _tail?.Fill(bytes);
+            var lent = _lent ?? _tail;
+            ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, lent?.Free ?? 0);
+            _lent = null;
+            if (lent is not null && lent != _tail)
+                Copy(lent.FreeSpan[..bytes]); // others wrote, or sent what was before it
+            else if (lent is not null)
+                Fill(lent, bytes);
         }
     }
 
@@ -192,8 +196,7 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
     {
         try
         {
-            var sent = wire.TrySend(source.Span);
-            CountSent(sent);
+            var sent = CountSent(wire.TrySend(source.Span));
             if (sent < source.Length)
                 return SendRestBorrowedAsync(source[sent..]);
         }
@@ -210,7 +213,13 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
     {
         try
         {
-            await SendWaitingAsync(rest).ConfigureAwait(false);
+            while (rest.Length > 0)
+            {
+                var waited = rest[..Math.Min(rest.Length, WaitedBytesMax)];
+                rest = rest[CountSent(await wire.SendAsync(waited).ConfigureAwait(false))..];
+                if (!rest.IsEmpty)
+                    rest = rest[CountSent(wire.TrySend(rest.Span))..];
+            }
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
@@ -266,21 +275,6 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
 
         EndTurn();
         return default;
-    }
-
-    private async ValueTask SendWaitingAsync(ReadOnlyMemory<byte> rest)
-    {
-        while (rest.Length > 0)
-        {
-            var sent = await wire.SendAsync(rest[..Math.Min(rest.Length, WaitedBytesMax)]).ConfigureAwait(false);
-            CountSent(sent);
-            rest = rest[sent..];
-            if (rest.Length == 0)
-                return;
-            sent = wire.TrySend(rest.Span);
-            CountSent(sent);
-            rest = rest[sent..];
-        }
     }
 
     private (Block? Block, int Skip) TrySendBatch(Block block, int skip)
@@ -346,15 +340,21 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
             var tail = Tail(Math.Min(source.Length, BlockPool.LargeBytes), anyFree: true);
             var bytes = Math.Min(source.Length, tail.Free);
             source[..bytes].CopyTo(tail.FreeSpan);
-            tail.Fill(bytes);
-            _queued += bytes;
+            Fill(tail, bytes);
             source = source[bytes..];
         }
     }
 
+    private void Fill(Block tail, int bytes)
+    {
+        tail.Lent = false;
+        tail.Fill(bytes);
+        _queued += bytes;
+    }
+
     private Block Tail(int sizeHint, bool anyFree = false)
     {
-        if (_tail is { Free: > 0 } && (anyFree || _tail.Free >= Math.Max(sizeHint, 1)))
+        if (_tail is { Free: > 0 } && (anyFree ? !_tail.Lent : _tail.Free >= Math.Max(sizeHint, 1)))
             return _tail;
         var block = pool.Rent(Math.Max(sizeHint, BlockPool.SmallBytes));
         _tail?.Append(block);
@@ -363,10 +363,11 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
     }
 
     /// <summary>Only the sender that owns the wire counts, so plain additions do.</summary>
-    private void CountSent(int sent)
+    private int CountSent(int sent)
     {
         connection.CountSent(sent);
         Volatile.Write(ref _inFlight, _inFlight - sent);
+        return sent;
     }
 
     private Exception Broken(Exception e)
@@ -380,7 +381,7 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
     private void DropQueued()
     {
         pool.ReturnChain(_head);
-        _head = _tail = null;
+        _head = _tail = _lent = null;
         Volatile.Write(ref _queued, 0);
     }
 

@@ -38,7 +38,9 @@ public sealed class FlushTests
         {
             Fill(c);
             var flush = elsewhere ? Task.Run(() => c.Output.FlushAsync().AsTask()) : c.Output.FlushAsync().AsTask();
-            await Task.Delay(50);
+            var writer = (LoopWriter)c.Output;
+            await Limits.UntilAsync(() => c.BytesSent > 0 && writer.InFlight
+                && writer.OthersWaiting == (elsewhere ? 1 : 0), "the flush does not wait for the kernel");
             Assert.False(flush.IsCompleted);
             if (elsewhere)
                 await Task.Run(() => c.Output.Complete(planted));
@@ -71,8 +73,7 @@ public sealed class FlushTests
                 await Assert.ThrowsAnyAsync<OperationCanceledException>(() => flush.InTime());
             }
 
-            await Task.Run(() => Task.Delay(20)); // behind what was posted
-            await Task.Yield();
+            await Task.Yield(); // behind what was posted
             left.SetResult(((LoopWriter)c.Output).OthersWaiting);
             c.Abort();
         });
@@ -103,7 +104,7 @@ public sealed class FlushTests
     }
 
     /// <summary>The pool lends by another queue than the loop.</summary>
-    [Theory, MemberData(nameof(Cases))]
+    [Theory, MemberData(nameof(Cases)), InlineData(EngineKind.Managed, true)]
     public async Task Others_bytes_leave_though_memory_is_lent(EngineKind engine, bool fromThePool)
     {
         var begun = new TaskCompletionSource<Connection>(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -119,7 +120,7 @@ public sealed class FlushTests
         await lent.Task.InTime();
         for (var i = 0; i < 10; i++)
         {
-            await (await begun.Task).SendAsync("fromOutside "u8.ToArray()).AsTask().InTime();
+            await (await begun.Task).SendAsync("fromOutside "u8.ToArray(), Limits.Soon);
             await ReadAsync(reader, i == 0 ? "begin fromOutside " : "fromOutside ");
         }
 
