@@ -5,8 +5,8 @@ using Mortise.Transports.Pipes;
 namespace Mortise.Transports.Loops;
 
 /// <summary>
-/// Bytes on their way to the kernel: blocks, or before them memory that a caller lends until it is sent. One thread at a
-/// time.
+/// Bytes on their way to the kernel: blocks, or before them memory that a caller lends until it is sent. One thread
+/// at a time.
 /// </summary>
 /// <remarks>
 /// <para>Invariant: <c>Bytes</c> = what is borrowed + from <c>_skip</c> of <c>_head</c> to the end of
