@@ -33,6 +33,9 @@ internal sealed class ServeRun
             throw new UnsupportedException("serve", _streams[0].ToString(),
                 "a stream loses nothing: --chaos is for datagrams", "leave it out, or use udp:// or unixgram:");
         settings.Configure(_options);
+        if (_datagrams.Length > 0 && _options.ProxyProtocol != ProxyProtocol.Off)
+            throw new UnsupportedException("serve", _datagrams[0].ToString(),
+                "PROXY headers are read from streams, not from datagrams", "leave --proxy-protocol out, or use tcp://");
         _log = ServeLog.Create(kind, settings, parsed.GetValue<string>("--lang") == "zh", _outputClosed);
         _handler = kind.Handler(parsed, settings, _log);
     }

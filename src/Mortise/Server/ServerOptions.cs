@@ -179,8 +179,8 @@ public sealed class ServerOptions
 
     private static bool IsIn(IList<Cidr> ranges, IPAddress address)
     {
-        foreach (var range in ranges)
-            if (range.Contains(address))
+        for (var i = 0; i < ranges.Count; i++)
+            if (ranges[i].Contains(address))
                 return true;
         return false;
     }

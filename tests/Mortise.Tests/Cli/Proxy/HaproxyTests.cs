@@ -6,12 +6,14 @@ using Xunit;
 
 namespace Mortise.Tests.Cli.Proxy;
 
-/// <summary>`mortise serve --proxy-protocol require` behind a real haproxy: both versions, checks, and our own headers
-/// through it.</summary>
+/// <summary>
+/// `mortise serve --proxy-protocol require` behind a real haproxy: both versions, its checks, and our own headers
+/// through it.
+/// </summary>
 public sealed class HaproxyTests
 {
-    [Theory, InlineData("send-proxy", 1), InlineData("send-proxy-v2 proxy-v2-options crc32c,unique-id", 2)]
-    public async Task The_server_sees_the_true_client_and_the_checks_find_it_well(string how, int version)
+    [Theory, InlineData("send-proxy"), InlineData("send-proxy-v2 proxy-v2-options crc32c,unique-id")]
+    public async Task The_server_sees_the_true_client_and_the_checks_find_it_well(string how)
     {
         SkipUnlessInstalled();
         var (server, endpoint) = await MortiseProcess.ServeAsync("echo", ":0", "--proxy-protocol", "require",
@@ -37,7 +39,6 @@ public sealed class HaproxyTests
             "no checks came");
         Assert.DoesNotContain("is DOWN", haproxy.Error);
         Assert.DoesNotContain("did not open", server.Error);
-        Assert.InRange(version, 1, 2);
     }
 
     [Theory, InlineData(1), InlineData(2)]

@@ -10,6 +10,7 @@ public sealed class ServeProxyTests
     [InlineData("--proxy-protocol require", "they are required, and nobody is trusted to send them", "--trusted CIDR")]
     [InlineData("--trusted 10.0.0.1", "no PROXY headers are read", "--proxy-protocol require")]
     [InlineData("--proxy-protocol guess", "there is no such choice", "choose one of off, require")]
+    [InlineData("udp://127.0.0.1:0 --proxy-protocol require --trusted ::1", "not from datagrams", "use tcp://")]
     [InlineData("--allow 10.1.2.3/8", "bits set beyond the first 8", "did you mean 10.0.0.0/8")]
     [InlineData("--deny 10/8", "an IPv4 address has four parts", "did you mean 10.0.0.0/8")]
     public async Task Settings_that_make_no_sense_are_refused_before_anything_listens(string flags, string reason,
