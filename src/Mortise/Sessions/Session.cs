@@ -211,7 +211,7 @@ public sealed class Session<T> : IAsyncDisposable
     {
         try
         {
-            return Connection.Flushed(Connection.Output.FlushAsync(cancellationToken));
+            return Connection.FlushAsync(cancellationToken);
         }
         catch (Exception e)
         {

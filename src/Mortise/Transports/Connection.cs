@@ -172,7 +172,7 @@ public abstract partial class Connection : IAsyncDisposable
     {
         try
         {
-            return Flushed(Output.WriteAsync(bytes, cancellationToken));
+            return SendOneAsync(bytes, cancellationToken);
         }
         catch (Exception e)
         {
@@ -261,8 +261,14 @@ public abstract partial class Connection : IAsyncDisposable
 
     internal virtual ValueTask AtHome(ValueTask call) => call;
 
+    internal virtual ValueTask SendOneAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken) =>
+        Flushed(Output.WriteAsync(bytes, cancellationToken));
+
+    internal virtual ValueTask FlushAsync(CancellationToken cancellationToken) =>
+        Flushed(Output.FlushAsync(cancellationToken));
+
     /// <summary>Of a flush only its end counts.</summary>
-    internal ValueTask Flushed(ValueTask<FlushResult> flush)
+    private protected ValueTask Flushed(ValueTask<FlushResult> flush)
     {
         if (!flush.IsCompletedSuccessfully)
             return AtHome(EndOfAsync(flush));

@@ -105,10 +105,20 @@ internal sealed class LoopConnection : Connection
 
     public override ValueTask SendAsync(ReadOnlySequence<byte> bytes, CancellationToken cancellationToken = default)
     {
+        if (!Loop.IsCurrent)
+            return _writer.SendFromElsewhereAsync(bytes, cancellationToken);
         return Flushed(bytes.IsSingleSegment
             ? _writer.WriteAsync(bytes.First, cancellationToken)
             : _writer.WriteAsync(bytes, cancellationToken));
     }
+
+    internal override ValueTask SendOneAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken) =>
+        Loop.IsCurrent ? Flushed(_writer.WriteAsync(bytes, cancellationToken))
+        : _writer.SendFromElsewhereAsync(new ReadOnlySequence<byte>(bytes), cancellationToken);
+
+    internal override ValueTask FlushAsync(CancellationToken cancellationToken) =>
+        Loop.IsCurrent ? Flushed(_writer.FlushAsync(cancellationToken))
+        : _writer.FlushedFromElsewhereAsync(cancellationToken);
 
     internal override bool IsClosing => Volatile.Read(ref _closing) is not null;
 

@@ -1,6 +1,5 @@
 using System.Buffers;
 using System.IO.Pipelines;
-using System.Threading.Tasks.Sources;
 using Mortise.Errors;
 using Mortise.Transports.Kernel;
 using Mortise.Transports.Pipes;
@@ -16,8 +15,7 @@ namespace Mortise.Transports.Loops;
 /// On the loop's thread nothing is locked. Other threads write to a <see cref="ForeignQueue"/>, which the loop takes
 /// over whole; their flushes end when the kernel has taken the bytes.
 /// </remarks>
-internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framing.IGatheringOutput,
-    IValueTaskSource<FlushResult>
+internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framing.IGatheringOutput
 {
     public const int HighWaterBytes = 64 * 1024;
     private const int LowWaterBytes = HighWaterBytes / 2;
@@ -30,7 +28,7 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framin
     private bool _completed;
     private bool _broken;
     private ForeignQueue? _foreign;
-    private FlushWaits? _waits;
+    private FlushWaits _waits;
 
     public EventLoop Loop => connection.Loop;
 
@@ -41,7 +39,7 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framin
     public Action? Drained { get; set; }
 
     /// <summary>Flushes that wait besides the handler's.</summary>
-    public int OthersWaiting => _waits?.Others ?? 0;
+    public int OthersWaiting => _waits.Others;
 
     /// <summary>Bytes that the loop has and the kernel has not taken.</summary>
     public long Pending => _queue.Bytes;
@@ -74,7 +72,7 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framin
     public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default)
     {
         if (!Loop.IsCurrent)
-            return FlushFromElsewhereAsync(cancellationToken);
+            return FlushFromElsewhere(cancellationToken).Result;
         if (_broken)
             throw EndedError;
         TakeForeign();
@@ -92,7 +90,7 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framin
         if (!Loop.IsCurrent)
         {
             Foreign.Write(source.Span);
-            return FlushFromElsewhereAsync(cancellationToken);
+            return FlushFromElsewhere(cancellationToken).Result;
         }
 
         TakeForeign();
@@ -122,21 +120,28 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framin
         _queue.Copy(head, payload, tail, skip: SendNow(head, payload, tail));
     }
 
-    /// <summary>Several pieces, together.</summary>
+    /// <summary>Several pieces, together; on the loop.</summary>
     public ValueTask<FlushResult> WriteAsync(in ReadOnlySequence<byte> source, CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
         ThrowIfUnusable();
-        if (!Loop.IsCurrent)
-        {
-            Foreign.Write(source);
-            return FlushFromElsewhereAsync(cancellationToken);
-        }
-
         TakeForeign();
         foreach (var part in source)
             _queue.Copy(part.Span);
         return FlushAsync(cancellationToken);
+    }
+
+    /// <summary>Of another thread: a flush of which only the end counts.</summary>
+    public ValueTask FlushedFromElsewhereAsync(CancellationToken cancellationToken) =>
+        FlushFromElsewhere(cancellationToken).End;
+
+    /// <summary>Of another thread: a write of which only the end counts.</summary>
+    public ValueTask SendFromElsewhereAsync(in ReadOnlySequence<byte> bytes, CancellationToken cancellationToken)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        ThrowIfUnusable();
+        Foreign.Write(bytes);
+        return FlushFromElsewhere(cancellationToken).End;
     }
 
     /// <summary>On the loop nobody can come between; elsewhere the lock keeps a message in one piece.</summary>
@@ -240,7 +245,7 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framin
         connection.CountSent(bytes);
         _sent += bytes;
         _queue.Taken(bytes);
-        if (_waits?.IsDue(_sent) == true)
+        if (_waits.IsDue(_sent))
             Loop.Ready(connection);
         if (Drained is not null && Pending <= LowWaterBytes)
             TellDrained();
@@ -251,10 +256,10 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framin
     }
 
     /// <summary>Flushes whose bytes have gone go on.</summary>
-    public void RunReady() => _waits?.Complete(connection, _sent);
+    public void RunReady() => _waits.Complete(_sent);
 
     /// <summary>A flush that waited was given up.</summary>
-    public void Forget(TaskCompletionSource<FlushResult> gone) => _waits?.Forget(gone);
+    public void Forget(PendingFlush gone) => _waits.Forget(gone);
 
     /// <summary>No later write succeeds.</summary>
     public void Break() => _broken = true;
@@ -267,20 +272,11 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framin
         _queue.Drop();
         _foreign?.Drop();
         TellDrained();
-        _waits?.Fail(connection, EndedError, alsoOwn: true);
+        _waits.Fail(EndedError, alsoOwn: true);
     }
-
-    FlushResult IValueTaskSource<FlushResult>.GetResult(short token) => _waits!.Result(token);
-
-    ValueTaskSourceStatus IValueTaskSource<FlushResult>.GetStatus(short token) => _waits!.Own.Status(token);
-
-    void IValueTaskSource<FlushResult>.OnCompleted(Action<object?> continuation, object? state, short token,
-        ValueTaskSourceOnCompletedFlags flags) => _waits!.Own.OnCompleted(connection, continuation, state, flags);
 
     private ForeignQueue Foreign => Volatile.Read(ref _foreign)
         ?? Interlocked.CompareExchange(ref _foreign, new ForeignQueue(), null) ?? _foreign;
-
-    private FlushWaits Waits => _waits ??= new FlushWaits();
 
     private Block Lend(int sizeHint)
     {
@@ -305,7 +301,7 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framin
             _queue.Drop();
         var fault = Failures.Closed("send", connection.RemoteEndpoint.ToString(), CloseReason.Local,
             "its output was completed with an exception", why);
-        Loop.Post(_ => _waits?.Fail(connection, fault, alsoOwn: !_queue.IsBorrowing), null);
+        Loop.Post(_ => _waits.Fail(fault, alsoOwn: !_queue.IsBorrowing), null);
     }
 
     private bool Go()
@@ -320,37 +316,36 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framin
     }
 
     private ValueTask<FlushResult> WaitUntilSent(long position, CancellationToken cancellationToken) =>
-        Waits.TryBeginOwn(position, connection.IsOwn(cancellationToken), out var token)
-            ? new(this, token)
-            : FlushWaits.UntilAsync(this, Waits.Join(position, new TaskCompletionSource<FlushResult>()),
-                cancellationToken);
+        _waits.UntilAsync(position, this, connection, cancellationToken);
 
-    private ValueTask<FlushResult> FlushFromElsewhereAsync(CancellationToken cancellationToken)
+    private PendingFlush FlushFromElsewhere(CancellationToken cancellationToken)
     {
-        if (_broken)
+        var flush = PendingFlush.Rent(this);
+        if (!_broken)
         {
-            _foreign?.Drop(); // what was written as the end came, and nobody will take over
-            return ValueTask.FromException<FlushResult>(EndedError);
+            Loop.Post(FlushHere, flush);
+            return flush.UntilGivenUp(cancellationToken);
         }
 
-        var gone = new TaskCompletionSource<FlushResult>(TaskCreationOptions.RunContinuationsAsynchronously);
-        Loop.Post(FlushHere, Tuple.Create(this, gone));
-        return FlushWaits.UntilAsync(this, gone, cancellationToken);
+        _foreign?.Drop(); // what was written as the end came, and nobody will take over
+        flush.Complete(EndedError);
+        return flush;
     }
 
     /// <summary>A flush of another thread arrives; in the next turn again if somebody is still writing.</summary>
     private static void FlushHere(object? state)
     {
-        var (writer, gone) = (Tuple<LoopWriter, TaskCompletionSource<FlushResult>>)state!;
+        var flush = (PendingFlush)state!;
+        var writer = flush.Writer;
         var taken = writer.Go();
         if (writer._broken)
-            gone.TrySetException(writer.EndedError);
+            flush.Complete(writer.EndedError);
         else if (!taken)
-            writer.Loop.Post(FlushHere, state);
-        else if (writer.Pending == 0 || gone.Task.IsCompleted) // or given up
-            gone.TrySetResult(default);
-        else
-            writer.Waits.Join(writer._sent + writer.Pending, gone);
+            writer.Loop.Post(FlushHere, flush);
+        else if (writer.Pending == 0)
+            flush.Complete();
+        else if (!flush.IsOver) // not given up
+            writer._waits.Add(flush, writer._sent + writer.Pending);
     }
 
     private static void GoSoon(object? writer)
