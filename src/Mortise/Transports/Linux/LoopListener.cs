@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using System.Runtime.CompilerServices;
 using Mortise.Transports.Kernel;
 using Mortise.Transports.Loops;
 using Mortise.Transports.Sockets;
@@ -51,19 +52,20 @@ internal sealed class LoopListener : Listener
     public override int AcceptQueueLength =>
         _watches.Length == 1 ? _watches[0].Socket.AcceptQueueLength : _watches.Sum(w => w.Socket.AcceptQueueLength);
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public override async ValueTask<Connection> AcceptAsync(CancellationToken cancellationToken = default)
     {
         var caller = EventLoop.Current;
-        var newcomer = (LoopNewcomer)await MeetAsync(cancellationToken).ConfigureAwait(false);
+        var arrival = await ArriveAsync(cancellationToken).ConfigureAwait(false);
         // Whoever waited is told on the acceptor's loop, and must not stay there: what follows may block.
         if (EventLoop.Current is { } here && here != caller)
             await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
-        return newcomer.Open();
+        return Open(arrival);
     }
 
     public override bool TryAccept([NotNullWhen(true)] out Connection? connection)
     {
-        connection = TryMeet(out var newcomer) ? ((LoopNewcomer)newcomer).Open() : null;
+        connection = TryTake(out var arrival) ? Open(arrival) : null;
         return connection is not null;
     }
 
@@ -86,17 +88,28 @@ internal sealed class LoopListener : Listener
         return run.Unwrap();
     }
 
-    internal override async ValueTask<Newcomer> MeetAsync(CancellationToken cancellationToken)
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    internal override async ValueTask<Newcomer> MeetAsync(CancellationToken cancellationToken) =>
+        Meet(await ArriveAsync(cancellationToken).ConfigureAwait(false));
+
+    internal override bool TryMeet([NotNullWhen(true)] out Newcomer? newcomer)
+    {
+        newcomer = TryTake(out var arrival) ? Meet(arrival) : null;
+        return newcomer is not null;
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<Arrival> ArriveAsync(CancellationToken cancellationToken)
     {
         while (true)
         {
             cancellationToken.ThrowIfCancellationRequested();
             var news = Volatile.Read(ref _news); // before the try: whoever comes after it completes this one
             var rowMax = DescriptorLedger.Process.IsScarce ? 1 : RowMax;
-            if (_row < rowMax && TryMeet(out var newcomer))
+            if (_row < rowMax && TryTake(out var arrival))
             {
                 _row++;
-                return newcomer;
+                return arrival;
             }
 
             if (Volatile.Read(ref _closed) == 1)
@@ -110,12 +123,29 @@ internal sealed class LoopListener : Listener
         }
     }
 
-    internal override bool TryMeet([NotNullWhen(true)] out Newcomer? newcomer)
+    private bool TryTake(out Arrival arrival)
     {
-        newcomer = null;
-        for (var tried = 0; tried < _watches.Length && newcomer is null; tried++)
-            newcomer = Accept(_watches[(uint)_next++ % (uint)_watches.Length]);
-        return newcomer is not null;
+        arrival = default;
+        for (var tried = 0; tried < _watches.Length; tried++)
+            if (TryTake(_watches[(uint)_next++ % (uint)_watches.Length], out arrival))
+                return true;
+        return false;
+    }
+
+    private LoopNewcomer Meet(Arrival arrival) =>
+        new(_group, arrival.Fd, arrival.Local, arrival.Remote, _options);
+
+    /// <summary>For who accepts by hand: a connection at once, on the caller's loop or that with least to do.</summary>
+    private LoopConnection Open(Arrival arrival)
+    {
+        var caller = EventLoop.Current;
+        var home = _group.HomeFor(caller);
+        var connection = new LoopConnection(home, arrival.Fd, arrival.Local, arrival.Remote, _options)
+        {
+            RunsAtHome = home == caller,
+        };
+        connection.Begin();
+        return connection;
     }
 
     private static List<ListeningSocket> Open(Endpoint endpoint, TransportOptions options, int loops)
@@ -135,20 +165,22 @@ internal sealed class LoopListener : Listener
         }
     }
 
-    private unsafe LoopNewcomer? Accept(ListeningWatch watch)
+    private unsafe bool TryTake(ListeningWatch watch, out Arrival arrival)
     {
+        arrival = default;
         var address = stackalloc byte[SocketAddressText.BytesMax];
         var addressBytes = (uint)SocketAddressText.BytesMax;
         var fd = watch.Accept(address, &addressBytes, out var errno);
         if (fd < 0)
         {
-            return errno is Libc.Eagain || Volatile.Read(ref _closed) == 1 ? null
+            return errno is Libc.Eagain || Volatile.Read(ref _closed) == 1 ? false
                 : throw AcceptFailure.Of(errno, Endpoint);
         }
 
         var remote = SocketAddressText.Read(Endpoint.Kind,
             new ReadOnlySpan<byte>(address, (int)Math.Min(addressBytes, SocketAddressText.BytesMax)));
-        return new LoopNewcomer(_group, fd, LocalOf(fd), remote, _options);
+        arrival = new(fd, LocalOf(fd), remote);
+        return true;
     }
 
     /// <summary>The listener's own address, unless it is that of every interface.</summary>
@@ -176,6 +208,9 @@ internal sealed class LoopListener : Listener
             SynchronizationContext.SetSynchronizationContext(context);
         }
     }
+
+    /// <summary>What the kernel gave: nobody's yet.</summary>
+    private readonly record struct Arrival(int Fd, Endpoint Local, Endpoint Remote);
 
     /// <summary>A listening socket on the acceptor's loop.</summary>
     private sealed class ListeningWatch(LoopListener owner, ListeningSocket socket)

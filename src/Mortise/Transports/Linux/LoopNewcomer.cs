@@ -39,16 +39,6 @@ internal sealed class LoopNewcomer(LoopGroup group, int fd, Endpoint local, Endp
         _ = Libc.Close(fd);
     }
 
-    /// <summary>A connection for whoever accepts by hand.</summary>
-    public Connection Open()
-    {
-        var caller = EventLoop.Current;
-        var home = group.HomeFor(caller);
-        var connection = new LoopConnection(home, fd, local, remote, options) { RunsAtHome = home == caller };
-        connection.Begin();
-        return connection;
-    }
-
     public void Send(EventLoop loop) => loop.Post(static n => ((LoopNewcomer)n!).Arrive(), this);
 
     /// <summary>On a loop's thread; only the first loop that comes to it has it.</summary>
