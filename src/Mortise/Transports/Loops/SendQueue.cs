@@ -23,9 +23,7 @@ internal struct SendQueue
     private Block? _tail;
     private Block? _lent;
     private int _skip;
-    private unsafe byte* _borrowed;
-    private int _borrowedBytes;
-    private MemoryHandle _pin;
+    private Borrowed? _borrowed;
     private long _bytes;
 
     public long Bytes => Volatile.Read(ref _bytes);
@@ -35,7 +33,7 @@ internal struct SendQueue
     private readonly Block? Own => _lent ?? (_tail is { Lent: false } ? _tail : null);
 
     /// <summary>A caller's own memory is being sent.</summary>
-    public bool IsBorrowing => _borrowedBytes > 0;
+    public readonly bool IsBorrowing => _borrowed is { Bytes: > 0 };
 
     /// <summary>A block with room for so many bytes; until <see cref="Advance"/> it is the caller's.</summary>
     public Block Lend(int sizeHint)
@@ -132,9 +130,10 @@ internal struct SendQueue
     /// <summary>Takes the bytes where they are; only when nothing else is queued.</summary>
     public unsafe void Borrow(ReadOnlyMemory<byte> source)
     {
-        _pin = source.Pin();
-        _borrowed = (byte*)_pin.Pointer;
-        _borrowedBytes = source.Length;
+        _borrowed ??= new Borrowed();
+        _borrowed.Pin = source.Pin();
+        _borrowed.At = (byte*)_borrowed.Pin.Pointer;
+        _borrowed.Bytes = source.Length;
         Volatile.Write(ref _bytes, _bytes + source.Length);
     }
 
@@ -142,9 +141,9 @@ internal struct SendQueue
     /// cref="Taken"/>.</summary>
     public unsafe int Gather(Span<IoVector> parts)
     {
-        if (_borrowedBytes > 0)
+        if (_borrowed is { Bytes: > 0 } borrowed)
         {
-            parts[0] = new() { Address = _borrowed, Bytes = _borrowedBytes };
+            parts[0] = new() { Address = borrowed.At, Bytes = borrowed.Bytes };
             return 1;
         }
 
@@ -163,22 +162,22 @@ internal struct SendQueue
     public unsafe void Taken(int bytes)
     {
         Volatile.Write(ref _bytes, _bytes - bytes);
-        if (_borrowedBytes == 0)
+        if (_borrowed is not { Bytes: > 0 } borrowed)
         {
             Release(bytes);
             return;
         }
 
-        _borrowed += bytes;
-        _borrowedBytes -= bytes;
-        if (_borrowedBytes == 0)
-            _pin.Dispose();
+        borrowed.At += bytes;
+        borrowed.Bytes -= bytes;
+        if (borrowed.Bytes == 0)
+            borrowed.Pin.Dispose();
     }
 
     public void Drop()
     {
-        _pin.Dispose();
-        _borrowedBytes = 0;
+        _borrowed?.Pin.Dispose();
+        _borrowed = null;
         BlockPool.Shared.ReturnChain(_head);
         _head = _tail = _lent = null;
         _skip = 0;
@@ -217,5 +216,13 @@ internal struct SendQueue
                 _tail = null;
             BlockPool.Shared.Return(block);
         }
+    }
+
+    /// <summary>Made for a connection that once lent something large.</summary>
+    private sealed unsafe class Borrowed
+    {
+        public MemoryHandle Pin;
+        public byte* At;
+        public int Bytes;
     }
 }

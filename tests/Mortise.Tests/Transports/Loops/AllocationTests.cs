@@ -54,6 +54,78 @@ public sealed class AllocationTests
         Assert.InRange(await MeasureAsync(server, Encoding.ASCII.GetBytes(line + "\n")), itself, itself + 0.1);
     }
 
+    /// <summary>They were 700 bytes of tasks, closures and lists once.</summary>
+    [Theory, MemberData(nameof(Engines.WithLoops), MemberType = typeof(Engines))]
+    public async Task A_send_of_another_thread_allocates_nothing(EngineKind engine)
+    {
+        Assert.SkipWhen(IsDebugBuild, "a debug build makes an object of every async call");
+        using var listener = SocketServer.Listen("tcp://127.0.0.1:0", new TransportOptions { Engine = engine });
+        using var peer = new Socket(SocketType.Stream, ProtocolType.Tcp);
+        peer.Connect((IPEndPoint)listener.Endpoint.ToSocketEndPoint()!);
+        await using var connection = await listener.AcceptAsync();
+        var reading = Task.Factory.StartNew(() => ReadToEnd(peer), TaskCreationOptions.LongRunning);
+        using var patience = new CancellationTokenSource();
+        Assert.InRange(await SendingAsync(connection, default), 0, 10);
+        Assert.InRange(await SendingAsync(connection, patience.Token), 0, 10);
+        await connection.CloseAsync(CloseReason.Local, Limits.Time, TimeSpan.Zero);
+        await reading.InTime();
+    }
+
+    /// <summary>Its three objects, its address, and its place in the loop's table; it was 730 once.</summary>
+    [Theory, MemberData(nameof(Engines.WithLoops), MemberType = typeof(Engines))]
+    public async Task Who_accepts_by_hand_allocates_the_connection_alone(EngineKind engine)
+    {
+        const int Newcomers = 1000;
+        using var listener = SocketServer.Listen("tcp://127.0.0.1:0",
+            new TransportOptions { Engine = engine, Loops = 1, Backlog = Newcomers });
+        var peers = new List<Socket>();
+        var accepted = new List<Connection>(Newcomers);
+        var least = double.MaxValue;
+        for (var round = 0; round < 3; round++) // the loop's tables grow in the first
+        {
+            while (peers.Count < Newcomers)
+            {
+                peers.Add(new Socket(SocketType.Stream, ProtocolType.Tcp));
+                peers[^1].Connect((IPEndPoint)listener.Endpoint.ToSocketEndPoint()!);
+            }
+
+            var before = GC.GetTotalAllocatedBytes(precise: true);
+            while (accepted.Count < Newcomers)
+                accepted.Add(await listener.AcceptAsync().AsTask().InTime());
+            least = Math.Min(least, (GC.GetTotalAllocatedBytes(precise: true) - before) / (double)Newcomers);
+            peers.ForEach(p => p.Dispose());
+            await Task.WhenAll(accepted.Select(c => c.DisposeAsync().AsTask())).InTime();
+            peers.Clear();
+            accepted.Clear();
+        }
+
+        Assert.InRange(least, 300, 660);
+    }
+
+    /// <summary>Bytes that the whole process allocates per send, when everything is warm.</summary>
+    private static async Task<double> SendingAsync(Connection connection, CancellationToken cancellationToken)
+    {
+        const int Sends = 5_000;
+        var (message, least) = (new byte[64], double.MaxValue);
+        for (var round = 0; round < 10 && least > 1; round++)
+        {
+            var before = GC.GetTotalAllocatedBytes(precise: true);
+            for (var i = 0; i < Sends; i++)
+                await connection.SendAsync(message, cancellationToken).ConfigureAwait(false);
+            least = Math.Min(least, (GC.GetTotalAllocatedBytes(precise: true) - before) / (double)Sends);
+        }
+
+        return least;
+    }
+
+    private static void ReadToEnd(Socket socket)
+    {
+        var bytes = new byte[64 * 1024];
+        while (socket.Receive(bytes) > 0)
+        {
+        }
+    }
+
     private static async Task ReadAndWriteAsync(Connection c)
     {
         while (true)
