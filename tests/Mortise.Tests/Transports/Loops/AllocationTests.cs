@@ -71,7 +71,7 @@ public sealed class AllocationTests
         await reading.InTime();
     }
 
-    /// <summary>Its three objects, its address, and its place in the loop's table; it was 730 once.</summary>
+    /// <summary>Its three objects, its address, and its place in the loop's table; it was 700 once.</summary>
     [Theory, MemberData(nameof(Engines.WithLoops), MemberType = typeof(Engines))]
     public async Task Who_accepts_by_hand_allocates_the_connection_alone(EngineKind engine)
     {
