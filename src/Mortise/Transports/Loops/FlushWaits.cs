@@ -143,7 +143,7 @@ internal sealed class OwnFlush(LoopConnection connection) : IValueTaskSource<Flu
 
 /// <summary>
 /// A flush of another thread, or one that may be given up: the work that is posted, the place in the row of those that
-/// wait, and what the caller awaits, in one object. Threads keep those that are over, so that a flush allocates nothing.
+/// wait, and what the caller awaits, in one object. Threads keep those that are over: a flush allocates nothing.
 /// </summary>
 /// <remarks>The loop and a cancellation may end it, and the first does. Whom a cancellation ended the loop may still
 /// come to, so that one is not used again.</remarks>
