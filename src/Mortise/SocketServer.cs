@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Mortise.Server;
+using Mortise.Sessions.Groups;
 using Mortise.Telemetry;
 
 namespace Mortise;
@@ -36,6 +37,11 @@ public sealed class SocketServer : IAsyncDisposable
 
     /// <summary>Connections it may serve at once: the option, or less where the descriptor limit leaves less.</summary>
     public int ConnectionsLimit => _server.Limit;
+
+    /// <summary>
+    /// The groups of this server for messages of one type: for a timer that speaks to a room, or a page that counts.
+    /// </summary>
+    public Groups<T> Groups<T>() => new(_server.Shared(static s => new GroupRegistry(s)));
 
     /// <summary>Counts since the start.</summary>
     public ServerStatistics Statistics => new(_server.Counters.Snapshot());

@@ -139,3 +139,10 @@ public sealed class TimedOutException(string operation, string? endpoint, string
 public sealed class UnsupportedException(string operation, string? endpoint, string reason, string? hint = null,
     string symbol = "ENOTSUP", int errno = 0)
     : MortiseException(operation, endpoint, symbol, reason, hint, errno);
+
+/// <summary>
+/// A group would be one too many, or its name too long. Names come from peers: answer them, or let the exception end
+/// the handler and with it the connection.
+/// </summary>
+public sealed class GroupLimitException(string group, string reason, string? hint = null)
+    : MortiseException("group", group, "group_limit", reason, hint);

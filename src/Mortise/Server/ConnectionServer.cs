@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using Microsoft.Extensions.Logging;
 using Mortise.Telemetry;
@@ -19,6 +20,7 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
     private readonly Acceptor _acceptor;
     private readonly Func<Connection, CancellationToken, ValueTask>[] _openings;
     private readonly ConnectionWatch _watch;
+    private readonly ConcurrentDictionary<Type, object> _shared = new();
     private readonly Lock _emptyGate = new();
     private TaskCompletionSource? _empty;
     private int _running;
@@ -33,7 +35,7 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
         _handler = handler;
         _options = options;
         _admission = new Admission(options, DescriptorLedger.Process);
-        _watch = new ConnectionWatch(options);
+        _watch = new ConnectionWatch(options, this);
         Counters = new ServerCounters();
         Counters.Set(Metrics.ConnectionsLimit, _admission.Limit);
         _acceptor = new Acceptor(options, _admission, Counters, Start);
@@ -44,6 +46,8 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
 
     public ServerCounters Counters { get; }
 
+    public ServerOptions Options => _options;
+
     public IReadOnlyList<Listener> Listeners => _acceptor.Listeners;
 
     public IEnumerable<Connection> Live => _watch.Live;
@@ -51,6 +55,13 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
     public int LiveCount => Volatile.Read(ref _running);
 
     public int Limit => _admission.Limit;
+
+    /// <summary>Who serves or served this connection, or null.</summary>
+    public static ConnectionServer? Of(Connection connection) => (connection.Record as WatchedConnection)?.Server;
+
+    /// <summary>What a room above keeps for all connections together, made when it is first asked for.</summary>
+    public T Shared<T>(Func<ConnectionServer, T> make) where T : class =>
+        (T)_shared.GetOrAdd(typeof(T), static (_, s) => s.make(s.server), (make, server: this));
 
     /// <summary>Binds all, then starts accepting: clients see either a whole server or none.</summary>
     public void Listen(IReadOnlyList<(Transport Transport, Endpoint Endpoint)> places)

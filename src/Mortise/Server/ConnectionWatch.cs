@@ -10,16 +10,18 @@ namespace Mortise.Server;
 /// </summary>
 internal sealed class ConnectionWatch : IDisposable
 {
+    private readonly ConnectionServer? _server;
     private readonly Patience _patience;
     private readonly ITimer _timer;
     private readonly Lock _gate = new();
     private volatile WatchWheel[] _wheels;
     private int _ticking;
 
-    public ConnectionWatch(ServerOptions options)
+    public ConnectionWatch(ServerOptions options, ConnectionServer? server = null)
     {
+        _server = server;
         _patience = new Patience(options);
-        _wheels = [new(_patience, home: null)];
+        _wheels = [new(_patience, server, home: null)];
         _timer = options.Time.CreateTimer(static s => ((ConnectionWatch)s!).Tick(), this, _patience.Tick,
             _patience.Tick);
     }
@@ -84,7 +86,7 @@ internal sealed class ConnectionWatch : IDisposable
             if (_wheels.FirstOrDefault(w => w.Home == connection.Home) is { } other)
                 return other;
             // The connection that comes first opens the way to its home for good; what that keeps is one per loop.
-            var wheel = new WatchWheel(_patience, connection.Home, connection.Post);
+            var wheel = new WatchWheel(_patience, _server, connection.Home, connection.Post);
             _wheels = [.. _wheels, wheel];
             return wheel;
         }

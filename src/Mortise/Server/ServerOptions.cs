@@ -119,6 +119,29 @@ public sealed class ServerOptions
     public TimeSpan WriteStallTimeout { get; set => field = Checked(value); } = TimeSpan.FromSeconds(30);
 
     /// <summary>
+    /// What becomes of broadcasts to a session whose peer reads slower than they come. Default
+    /// <see cref="SlowReaders.Disconnect"/>.
+    /// </summary>
+    public SlowReaders SlowReaders { get; set; }
+
+    /// <summary>
+    /// Bytes that broadcasts may leave waiting for a slow reader before <see cref="SlowReaders"/> decides; the start
+    /// value of a session's own <c>QueueBytesMax</c>. At least 1; default 1 MiB.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Less than 1.</exception>
+    public long QueueBytesMax
+    {
+        get;
+        set
+        {
+            ArgumentOutOfRangeException.ThrowIfLessThan(value, 1);
+            field = value;
+        }
+    } = QueueBytesMaxDefault;
+
+    internal const long QueueBytesMaxDefault = 1024 * 1024;
+
+    /// <summary>
     /// After the handler is done, how long the peer may take to finish, so that no reset destroys the reply. Default 2
     /// s.
     /// </summary>
@@ -192,4 +215,31 @@ public sealed class ServerOptions
             ArgumentOutOfRangeException.ThrowIfLessThan(time, TimeSpan.Zero);
         return time;
     }
+}
+
+/// <summary>
+/// What becomes of broadcasts to a session whose peer reads slower than they come. The other members never wait for it.
+/// </summary>
+public enum SlowReaders
+{
+    /// <summary>The session is closed for <see cref="CloseReason.SlowReader"/>: it gets everything or
+    /// nothing.</summary>
+    Disconnect,
+
+    /// <summary>
+    /// The oldest waiting messages make room for the newest; the session is told how many it missed when it goes on.
+    /// </summary>
+    DropOldest,
+
+    /// <summary>
+    /// From the message that finds no room on the session gets none until all that waited has gone; then it is told
+    /// how many it missed.
+    /// </summary>
+    DropNewest,
+
+    /// <summary>
+    /// Who awaits a broadcast waits for the session; one that is not awaited is dropped as with
+    /// <see cref="DropNewest"/>.
+    /// </summary>
+    Wait,
 }

@@ -18,6 +18,8 @@ internal sealed class WatchedConnection(Connection connection, WatchWheel wheel)
 
     public Connection Connection => connection;
 
+    public ConnectionServer? Server => wheel.Server;
+
     private Patience Limits => wheel.Patience;
 
     public void Leave() => wheel.Remove(this);
@@ -100,9 +102,11 @@ internal sealed class WatchedConnection(Connection connection, WatchWheel wheel)
 }
 
 /// <summary>A wheel of connections, and the timeouts that they are looked at for.</summary>
-internal sealed class WatchWheel(Patience patience, object? home, Action<SendOrPostCallback, object?>? post = null)
-    : TimerWheel(home, post)
+internal sealed class WatchWheel(Patience patience, ConnectionServer? server, object? home,
+    Action<SendOrPostCallback, object?>? post = null) : TimerWheel(home, post)
 {
+    public ConnectionServer? Server => server;
+
     public Patience Patience => patience;
 }
 

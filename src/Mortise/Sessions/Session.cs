@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Mortise.Server;
 using Mortise.Sessions;
 
 namespace Mortise;
@@ -8,7 +9,7 @@ namespace Mortise;
 /// handler that the server runs, or <see cref="Messages"/>.
 /// </summary>
 /// <typeparam name="T">The message that the codec makes of a frame.</typeparam>
-public sealed class Session<T> : IAsyncDisposable
+public sealed partial class Session<T> : IAsyncDisposable
 {
     /// <summary>Replies of one batch leave in one flush, but not later than this many bytes.</summary>
     private const int BatchBytesMax = 64 * 1024;
@@ -23,6 +24,7 @@ public sealed class Session<T> : IAsyncDisposable
         Connection = connection;
         _codec = codec;
         _reader = new MessageReader<T>(connection, codec);
+        QueueBytesMax = ConnectionServer.Of(connection)?.Options.QueueBytesMax ?? ServerOptions.QueueBytesMaxDefault;
     }
 
     /// <summary>The bytes underneath.</summary>
@@ -40,8 +42,20 @@ public sealed class Session<T> : IAsyncDisposable
     /// <summary>Why the connection ended, or null while it lives.</summary>
     public CloseReason? CloseReason => Connection.CloseReason;
 
-    /// <summary>Bytes that <see cref="TrySend"/> may leave waiting for a slow reader. Default 1 MiB.</summary>
-    public long QueueBytesMax { get; set; } = 1024 * 1024;
+    /// <summary>
+    /// Bytes that <see cref="TrySend"/> and broadcasts may leave waiting for a slow reader. Default
+    /// <see cref="ServerOptions.QueueBytesMax"/>; 1 MiB where there is no server.
+    /// </summary>
+    public long QueueBytesMax
+    {
+        get;
+        set
+        {
+            field = value;
+            if (_member is { } member)
+                member.QueueBytesMax = value;
+        }
+    }
 
     /// <summary>
     /// Received messages until the peer finishes. A message that borrows its bytes (<see cref="ReadOnlyMemory{T}"/> of
@@ -138,31 +152,38 @@ public sealed class Session<T> : IAsyncDisposable
     /// <summary>Calls <paramref name="handler"/> for one message after another until the peer finishes.</summary>
     internal async Task RunAsync(Func<Session<T>, T, ValueTask> handler)
     {
-        while (!_finished && await _reader.FillAsync(default).ConfigureAwait(false))
+        try
         {
-            _batching = true;
-            try
+            while (!_finished && await _reader.FillAsync(default).ConfigureAwait(false))
             {
-                while (!_finished && _reader.TryNext(out var message))
+                _batching = true;
+                try
                 {
-                    var handling = handler(this, message);
-                    if (handling.IsCompletedSuccessfully)
-                        handling.GetAwaiter().GetResult(); // gives a pooled source back
-                    else
-                        await LeaveBatchAsync(handling).ConfigureAwait(true);
+                    while (!_finished && _reader.TryNext(out var message))
+                    {
+                        var handling = handler(this, message);
+                        if (handling.IsCompletedSuccessfully)
+                            handling.GetAwaiter().GetResult(); // gives a pooled source back
+                        else
+                            await LeaveBatchAsync(handling).ConfigureAwait(true);
+                    }
                 }
-            }
-            catch
-            {
-                // The replies before the fault leave, but a failure to send them must not hide the fault.
-                _batching = false;
-                await FlushQuietlyAsync().ConfigureAwait(false);
-                throw;
-            }
+                catch
+                {
+                    // The replies before the fault leave, but a failure to send them must not hide the fault.
+                    _batching = false;
+                    await FlushQuietlyAsync().ConfigureAwait(false);
+                    throw;
+                }
 
-            _batching = false;
-            if (CloseReason is null)
-                await FlushAsync(default).ConfigureAwait(false);
+                _batching = false;
+                if (CloseReason is null)
+                    await FlushAsync(default).ConfigureAwait(false);
+            }
+        }
+        finally
+        {
+            _member?.LeaveAll(); // before the close, which may linger
         }
     }
 

@@ -20,6 +20,10 @@ internal enum DropReason
 {
     Truncated,
     ReceiveQueue,
+    SlowReader,
+
+    /// <summary>An event loop did not turn while broadcasts to it piled up.</summary>
+    Backlog,
 }
 
 /// <summary>

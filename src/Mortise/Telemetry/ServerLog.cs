@@ -56,4 +56,12 @@ internal static partial class ServerLog
     [LoggerMessage(12, LogLevel.Warning, "Connection {Connection} from {Peer} did not open: {Reason}: {Detail}")]
     public static partial void NotOpened(ILogger logger, string connection, string? peer, string reason,
         string detail);
+
+    [LoggerMessage(13, LogLevel.Warning,
+        "Connection {Connection} from {Peer} reads too slowly, {BytesQueued} bytes wait: {Policy}")]
+    public static partial void SlowReader(ILogger logger, long connection, string? peer, long bytesQueued,
+        string policy);
+
+    [LoggerMessage(14, LogLevel.Error, "A broadcast to group {Group} has no encoding; nobody got it")]
+    public static partial void NotEncoded(ILogger logger, Exception exception, string group);
 }
