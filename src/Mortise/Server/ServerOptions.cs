@@ -238,8 +238,8 @@ public enum SlowReaders
     DropNewest,
 
     /// <summary>
-    /// Who awaits a broadcast waits for the session; one that is not awaited is dropped as with
-    /// <see cref="DropNewest"/>.
+    /// Who awaits a broadcast waits until all that waited for the session has gone; one that is not awaited is dropped
+    /// as with <see cref="DropNewest"/>.
     /// </summary>
     Wait,
 }
