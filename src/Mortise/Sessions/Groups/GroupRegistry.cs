@@ -36,8 +36,10 @@ internal sealed class GroupRegistry(ConnectionServer server)
     public static RoomKey Key<T>(string name)
     {
         ArgumentNullException.ThrowIfNull(name);
-        return name.Length <= NameBytesMax && Encoding.UTF8.GetByteCount(name) <= NameBytesMax ? new(typeof(T), name)
-            : throw TooMany(name[..Math.Min(name.Length, 32)] + "…", $"a name has at most {NameBytesMax} bytes of UTF-8");
+        if (name.Length <= NameBytesMax && Encoding.UTF8.GetByteCount(name) <= NameBytesMax)
+            return new(typeof(T), name);
+        var shown = name[..Math.Min(name.Length, 32)] + "…";
+        throw TooMany(shown, $"a name has at most {NameBytesMax} bytes of UTF-8");
     }
 
     public static GroupLimitException TooMany(string name, string limit) => new(name, limit);

@@ -200,7 +200,8 @@ internal sealed class Member
             begins = _outbox is null;
             var outbox = _outbox ??= new Outbox();
             var before = outbox.Bytes;
-            dropped = Policy == SlowReaders.DropOldest ? outbox.Add(message, QueueBytesMax - Connection.BytesQueued) : 1;
+            dropped = Policy == SlowReaders.DropOldest
+                ? outbox.Add(message, QueueBytesMax - Connection.BytesQueued) : 1;
             _registry.Server.Counters.Add(Metrics.SendQueueBytes, outbox.Bytes - before);
         }
 
