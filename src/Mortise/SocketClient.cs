@@ -32,4 +32,18 @@ public static class SocketClient
     public static async ValueTask<Session<T>> ConnectAsync<T>(Endpoint endpoint, Codec<T> codec,
         Action<ClientOptions>? configure = null, CancellationToken cancellationToken = default) =>
         new(await ConnectAsync(endpoint, configure, cancellationToken).ConfigureAwait(false), codec);
+
+    /// <summary>
+    /// Connects and speaks messages, and asks: the session reads from the start, and what nobody receives waits
+    /// (<see cref="SessionOptions{T}.ReceiveQueueBytesMax"/>).
+    /// </summary>
+    /// <exception cref="ConnectException">No address answered; it lists every attempt.</exception>
+    /// <exception cref="ResolveException">The name has no address.</exception>
+    public static async ValueTask<Session<T>> ConnectAsync<T>(Endpoint endpoint, Codec<T> codec,
+        SessionOptions<T> session, Action<ClientOptions>? configure = null,
+        CancellationToken cancellationToken = default)
+    {
+        var connection = await ConnectAsync(endpoint, configure, cancellationToken).ConfigureAwait(false);
+        return new Session<T>(connection, codec, session).Begin();
+    }
 }

@@ -81,6 +81,23 @@ public sealed class SocketServer : IAsyncDisposable
             await server.UntilStoppedAsync(cancellationToken).ConfigureAwait(false);
     }
 
+    /// <summary>The same for messages of sessions that ask, send heartbeats or notice silence.</summary>
+    /// <param name="endpoint">Where to listen.</param>
+    /// <param name="codec">Makes messages of bytes and bytes of messages.</param>
+    /// <param name="session">What every session does besides.</param>
+    /// <param name="handler">Runs serially per connection; replies to own requests do not reach it.</param>
+    /// <param name="configure">Sets limits and times.</param>
+    /// <param name="cancellationToken">Ends the server.</param>
+    /// <exception cref="BindException">The address is in use, not local, or not permitted.</exception>
+    public static async Task RunAsync<T>(Endpoint endpoint, Codec<T> codec, SessionOptions<T> session,
+        Func<Session<T>, T, ValueTask> handler, Action<ServerOptions>? configure = null,
+        CancellationToken cancellationToken = default)
+    {
+        var server = Start(endpoint, codec, session, handler, Spoken(configure));
+        await using (server.ConfigureAwait(false))
+            await server.UntilStoppedAsync(cancellationToken).ConfigureAwait(false);
+    }
+
     /// <summary>Binds and starts; the server runs until it is stopped or disposed.</summary>
     /// <exception cref="BindException">The address is in use, not local, or not permitted.</exception>
     public static SocketServer Start(Endpoint endpoint, Func<Connection, Task> handler,
@@ -90,11 +107,13 @@ public sealed class SocketServer : IAsyncDisposable
     /// <exception cref="BindException">The address is in use, not local, or not permitted.</exception>
     public static SocketServer Start<T>(Endpoint endpoint, Codec<T> codec, Func<Session<T>, T, ValueTask> handler,
         Action<ServerOptions>? configure = null) =>
-        Start([endpoint], c => c.HandleAsync(codec, handler), o =>
-        {
-            o.HandlerName = CodeName.Of(handler);
-            configure?.Invoke(o);
-        });
+        Start([endpoint], c => c.HandleAsync(codec, handler), Named(handler, configure));
+
+    /// <summary>Binds and starts a server of messages whose sessions ask, send heartbeats or notice silence.</summary>
+    /// <exception cref="BindException">The address is in use, not local, or not permitted.</exception>
+    public static SocketServer Start<T>(Endpoint endpoint, Codec<T> codec, SessionOptions<T> session,
+        Func<Session<T>, T, ValueTask> handler, Action<ServerOptions>? configure = null) =>
+        Start([endpoint], c => c.HandleAsync(codec, session, handler), Named(handler, configure));
 
     /// <summary>Binds all endpoints, or none: where one fails, those already bound are closed again.</summary>
     /// <exception cref="BindException">An address is in use, not local, or not permitted.</exception>
@@ -149,6 +168,12 @@ public sealed class SocketServer : IAsyncDisposable
         await SuspendAsync().ConfigureAwait(false);
         await _server.DisposeAsync().ConfigureAwait(false);
     }
+
+    private static Action<ServerOptions> Named(Delegate handler, Action<ServerOptions>? configure) => options =>
+    {
+        options.HandlerName = CodeName.Of(handler);
+        configure?.Invoke(options);
+    };
 
     /// <summary>A whole program says its warnings unless it is told where to log.</summary>
     private static Action<ServerOptions> Spoken(Action<ServerOptions>? configure) => options =>

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Runtime.CompilerServices;
 using System.Text;
 using System.Text.Json.Serialization.Metadata;
 
@@ -17,6 +18,13 @@ public abstract class Codec<T>(Framing framing)
 {
     /// <summary>The rule that cuts the stream into payloads.</summary>
     public Framing Framing { get; } = framing ?? throw new ArgumentNullException(nameof(framing));
+
+    /// <summary>
+    /// A message may refer to the payload's memory. Sessions that ask keep messages longer than that is valid, so they
+    /// give such a codec a copy to decode. By default true where <typeparamref name="T"/> could: not for numbers and
+    /// text. Override with false where messages own everything they hold.
+    /// </summary>
+    public virtual bool Borrows => typeof(T) != typeof(string) && RuntimeHelpers.IsReferenceOrContainsReferences<T>();
 
     /// <summary>
     /// Makes a message of a payload. The payload is borrowed: it is valid until the handler's task completes; copy

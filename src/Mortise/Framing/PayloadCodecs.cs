@@ -100,6 +100,8 @@ public abstract partial class Framing
         private readonly JsonTypeInfo<T> _type = type ?? throw new ArgumentNullException(nameof(type));
         private Utf8JsonWriter? _idle;
 
+        public override bool Borrows => false; // what it makes of JSON it makes new
+
         public override T Decode(in ReadOnlySequence<byte> frame)
         {
             var reader = new Utf8JsonReader(frame, new JsonReaderOptions

@@ -22,4 +22,14 @@ public static class ConnectionMessages
     /// </example>
     public static Task HandleAsync<T>(this Connection connection, Codec<T> codec,
         Func<Session<T>, T, ValueTask> handler) => new Session<T>(connection, codec).RunAsync(handler);
+
+    /// <summary>The same for sessions that ask, send heartbeats or notice silence.</summary>
+    /// <remarks>
+    /// On a connection accepted by hand, <see cref="Correlate"/> numbers requests as the side that connected does: say
+    /// by <c>isReply</c> what a reply is.
+    /// </remarks>
+    /// <exception cref="FrameException">Bytes broke the framing rule, or the stream ended inside a frame.</exception>
+    /// <exception cref="ConnectionException">The connection was reset or aborted.</exception>
+    public static Task HandleAsync<T>(this Connection connection, Codec<T> codec, SessionOptions<T> options,
+        Func<Session<T>, T, ValueTask> handler) => new Session<T>(connection, codec, options).RunAsync(handler);
 }

@@ -6,14 +6,18 @@ namespace Mortise.Sessions;
 
 /// <summary>
 /// Takes whole frames off a connection and decodes them. The bytes of a frame stay where they were received until the
-/// next <see cref="FillAsync"/>, so a decoded message may borrow them until then.
+/// next <see cref="FillAsync"/>, so a decoded message may borrow them until then; where messages are kept longer
+/// (<paramref name="keeps"/>), they own theirs.
 /// </summary>
-internal sealed class MessageReader<T>(Connection connection, Codec<T> codec)
+internal sealed class MessageReader<T>(Connection connection, Codec<T> codec, bool keeps)
 {
     private ReadOnlySequence<byte> _buffer;
     private FrameScan _scan;
     private bool _reading;
     private bool _ended;
+
+    /// <summary>Bytes that the last message took on the wire; only where messages are kept.</summary>
+    public long FrameBytes { get; private set; }
 
     /// <summary>The next message that is already here; false when more bytes are needed.</summary>
     /// <exception cref="FrameException">The bytes break the rule, or the stream ended inside a frame.</exception>
@@ -53,7 +57,7 @@ internal sealed class MessageReader<T>(Connection connection, Codec<T> codec)
 
     private bool TryDecode(out T message)
     {
-        if (_reading && (codec.TryRead(ref _buffer, ref _scan, out message)
+        if (_reading && (keeps ? TryReadKept(out message) : codec.TryRead(ref _buffer, ref _scan, out message)
             || _ended && codec.TryReadLast(ref _buffer, ref _scan, out message)))
         {
             connection.FramesReceived++;
@@ -64,5 +68,20 @@ internal sealed class MessageReader<T>(Connection connection, Codec<T> codec)
 
         message = default!;
         return false;
+    }
+
+    private bool TryReadKept(out T message)
+    {
+        message = default!;
+        var before = _buffer.Length;
+        if (!codec.Framing.TryRead(ref _buffer, ref _scan, out var payload)
+            && !(_ended && codec.Framing.TryReadLast(ref _buffer, ref _scan, out payload)))
+        {
+            return false;
+        }
+
+        FrameBytes = before - _buffer.Length;
+        message = codec.Decode(codec.Borrows ? new ReadOnlySequence<byte>(payload.ToArray()) : payload);
+        return true;
     }
 }

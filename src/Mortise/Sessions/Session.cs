@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
 using Mortise.Server;
 using Mortise.Sessions;
@@ -16,14 +17,19 @@ public sealed partial class Session<T> : IAsyncDisposable
 
     private readonly Codec<T> _codec;
     private readonly MessageReader<T> _reader;
+    private readonly Conversation<T>? _talk;
+    private ConcurrentDictionary<string, object?>? _items;
     private volatile bool _batching;
     private volatile bool _finished;
 
-    internal Session(Connection connection, Codec<T> codec)
+    internal Session(Connection connection, Codec<T> codec, SessionOptions<T>? options = null)
     {
         Connection = connection;
         _codec = codec;
-        _reader = new MessageReader<T>(connection, codec);
+        var talks = options is { IsNeeded: true };
+        _reader = new MessageReader<T>(connection, codec, keeps: talks);
+        if (talks)
+            _talk = new Conversation<T>(this, _reader, options!, Write);
         QueueBytesMax = ConnectionServer.Of(connection)?.Options.QueueBytesMax ?? ServerOptions.QueueBytesMaxDefault;
     }
 
@@ -56,6 +62,11 @@ public sealed partial class Session<T> : IAsyncDisposable
                 member.QueueBytesMax = value;
         }
     }
+
+    /// <summary>What your code remembers of this session, e.g. who logged in. Safe from any thread; made when first
+    /// used.</summary>
+    public IDictionary<string, object?> Items =>
+        _items ?? Interlocked.CompareExchange(ref _items, new(), null) ?? _items;
 
     /// <summary>
     /// Received messages until the peer finishes. A message that borrows its bytes (<see cref="ReadOnlyMemory{T}"/> of
@@ -104,14 +115,53 @@ public sealed partial class Session<T> : IAsyncDisposable
         return true;
     }
 
+    /// <summary>
+    /// Sends a request and waits for its reply, from any thread, also from inside a handler: replies do not wait for
+    /// the handler. <see cref="SessionOptions{T}.Correlation"/> says how a reply is found. Where bytes wait for a slow
+    /// peer already (<see cref="QueueBytesMax"/>), they go first, in the time of this request.
+    /// </summary>
+    /// <param name="message">The request; where replies are found by id, the session gives it one.</param>
+    /// <param name="timeout">Default <see cref="SessionOptions{T}.RequestTimeout"/>.</param>
+    /// <param name="cancellationToken">Ends the wait; a request that is on its way stays so, and its reply is
+    /// dropped (<c>dropped_total</c>, reason <c>late_reply</c>).</param>
+    /// <exception cref="TimedOutException">No reply came in time.</exception>
+    /// <exception cref="ConnectionException">The session ended first; it carries the <see
+    /// cref="Mortise.CloseReason"/>.</exception>
+    /// <exception cref="FrameException">The framing rule cannot carry this message; nothing was sent.</exception>
+    /// <exception cref="MortiseException"><c>EAGAIN</c>: <see cref="SessionOptions{T}.RequestsMax"/> wait
+    /// already.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    /// <exception cref="InvalidOperationException">The session has no <see
+    /// cref="SessionOptions{T}.Correlation"/>.</exception>
+    public ValueTask<T> RequestAsync(T message, TimeSpan? timeout = null,
+        CancellationToken cancellationToken = default)
+    {
+        if (_talk is null)
+            throw Conversation<T>.Unexplained();
+        if (Connection.BytesQueued >= QueueBytesMax)
+            return new ValueTask<T>(_talk.AskSlowlyAsync(FlushAsync(default), message, timeout, cancellationToken));
+        var request = _talk.Ask(message, timeout, cancellationToken);
+        if (!_batching || Connection.BytesQueued >= BatchBytesMax)
+            Connection.FlushSoon();
+        return new ValueTask<T>(request.Task);
+    }
+
+    /// <summary>
+    /// Calls <paramref name="handler"/> for one message after another until the peer finishes, as a server does: how a
+    /// client answers what the server asks. Replies to own requests do not reach it.
+    /// </summary>
+    /// <exception cref="FrameException">Bytes broke the framing rule, or the stream ended inside a frame.</exception>
+    /// <exception cref="ConnectionException">The connection was reset or aborted.</exception>
+    public Task HandleAsync(Func<Session<T>, T, ValueTask> handler) => RunAsync(handler);
+
     /// <summary>Waits for the next message; false at the end of the stream.</summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     internal async ValueTask<(bool Some, T Message)> TryReceiveAsync(CancellationToken cancellationToken)
     {
         T message;
-        while (!_reader.TryNext(out message))
+        while (!TryNext(out message))
         {
-            if (!await _reader.FillAsync(cancellationToken).ConfigureAwait(false))
+            if (!await MoreAsync(cancellationToken).ConfigureAwait(false))
                 return (false, default!);
         }
 
@@ -144,22 +194,63 @@ public sealed partial class Session<T> : IAsyncDisposable
     }
 
     /// <summary>Ends the connection in order: what was sent goes out, then FIN.</summary>
-    public ValueTask DisposeAsync() => Connection.DisposeAsync();
+    public ValueTask DisposeAsync()
+    {
+        _talk?.Leave();
+        return Connection.DisposeAsync();
+    }
 
     /// <summary>Ends the connection now; unsent messages are lost and the peer sees a reset.</summary>
     public void Abort() => Connection.Abort();
 
     /// <summary>Calls <paramref name="handler"/> for one message after another until the peer finishes.</summary>
-    internal async Task RunAsync(Func<Session<T>, T, ValueTask> handler)
+    internal Task RunAsync(Func<Session<T>, T, ValueTask> handler) =>
+        _talk is null ? HandleAllAsync(handler) : TalkAsync(handler);
+
+    /// <summary>Begins to read ahead of handler or receiver, where that was asked for.</summary>
+    internal Session<T> Begin()
+    {
+        _talk?.Begin();
+        return this;
+    }
+
+    private async Task TalkAsync(Func<Session<T>, T, ValueTask> handler)
+    {
+        var reason = Mortise.CloseReason.HandlerFault;
+        Begin();
+        try
+        {
+            await HandleAllAsync(handler).ConfigureAwait(false);
+            reason = Mortise.CloseReason.Local;
+        }
+        finally
+        {
+            await _talk!.StopAsync(reason).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Requests whose replies are still expected.</summary>
+    internal int RequestsUnderWay => _talk?.Requests?.Count ?? 0;
+
+    /// <summary>The next message that is already here.</summary>
+    internal bool TryNext(out T message) =>
+        _talk is null ? _reader.TryNext(out message) : _talk.Backlog.TryTake(out message!);
+
+    /// <summary>Waits for more than is here; false at the end.</summary>
+    private ValueTask<bool> MoreAsync(CancellationToken cancellationToken) =>
+        _talk is null ? _reader.FillAsync(cancellationToken) : _talk.Backlog.WaitAsync(cancellationToken);
+
+    private async Task HandleAllAsync(Func<Session<T>, T, ValueTask> handler)
     {
         try
         {
-            while (!_finished && await _reader.FillAsync(default).ConfigureAwait(false))
+            // Bytes wake a handler on its loop; who is woken by another reader must find the way back there.
+            while (!_finished && await MoreAsync(default).ConfigureAwait(_talk is not null))
             {
                 _batching = true;
                 try
                 {
-                    while (!_finished && _reader.TryNext(out var message))
+                    while (!_finished && TryNext(out var message))
                     {
                         var handling = handler(this, message);
                         if (handling.IsCompletedSuccessfully)

@@ -24,6 +24,9 @@ internal enum DropReason
 
     /// <summary>An event loop did not turn while broadcasts to it piled up.</summary>
     Backlog,
+
+    /// <summary>Nobody waited for this reply any more.</summary>
+    LateReply,
 }
 
 /// <summary>

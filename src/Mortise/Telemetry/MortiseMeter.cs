@@ -11,7 +11,7 @@ internal static class MortiseMeter
 {
     private static readonly Lock Gate = new();
     private static readonly HashSet<ServerCounters> Servers = [];
-    private static readonly ConcurrentDictionary<Metric, Func<long>> Probes = new();
+    private static readonly ConcurrentDictionary<int, Func<long>> Probes = new();
     private static readonly Meter Meter = new(MortiseTelemetry.MeterName, MortiseTelemetry.Version);
     private static CounterSnapshot s_retired = CounterSnapshot.Zero;
 
@@ -28,7 +28,8 @@ internal static class MortiseMeter
     /// Reads a metric that belongs to the whole process, not to one server (pools, the kernel's listen overflows).
     /// The function must not throw or block.
     /// </summary>
-    public static void Probe(Metric metric, Func<long> read) => Probes[metric] = read;
+    public static void Probe(Metric metric, Func<long> read, int label = 0) =>
+        Probes[metric.FirstCell + label] = read;
 
     /// <summary>The sum of all servers, living and ended, and of the process's own metrics.</summary>
     public static CounterSnapshot Totals()
@@ -37,8 +38,8 @@ internal static class MortiseMeter
         lock (Gate)
             sum = Servers.Aggregate(s_retired, (total, server) => total + server.Snapshot());
         var own = new long[Metrics.CellCount];
-        foreach (var (metric, read) in Probes)
-            own[metric.FirstCell] = read();
+        foreach (var (cell, read) in Probes)
+            own[cell] = read();
         return sum + new CounterSnapshot(own);
     }
 

@@ -319,6 +319,9 @@ public abstract partial class Connection : IAsyncDisposable
     internal ConnectionException EndedError(string operation) =>
         Failures.Closed(operation, RemoteEndpoint.ToString(), CloseReason ?? Mortise.CloseReason.Local);
 
+    /// <summary>Why nobody waits for the peer any more, or null.</summary>
+    internal CloseReason? InputEndedFor => Volatile.Read(ref _inputEnd) is var end and >= 0 ? (CloseReason)end : null;
+
     /// <summary>Remembers who first said that nobody waits for the peer any more.</summary>
     private protected void NoteInputEnd(CloseReason reason) =>
         Interlocked.CompareExchange(ref _inputEnd, (int)reason, -1);

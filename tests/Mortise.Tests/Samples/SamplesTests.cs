@@ -109,6 +109,16 @@ public sealed partial class SamplesTests
     }
 
     [Fact]
+    public async Task Ask_is_asked_back_before_it_is_greeted()
+    {
+        var (server, at) = await Sample.ServeAsync("ask", "serve");
+        await using var _ = server;
+        await using var ask = await Sample.StartAsync("ask", "hello", "Ann", at.ToString());
+        Assert.Equal(0, await ask.ExitAsync());
+        Assert.Equal("hello, Ann!", ask.Output);
+    }
+
+    [Fact]
     public async Task Rpc_adds_in_another_process()
     {
         var (server, at) = await Sample.ServeAsync("rpc", "serve");

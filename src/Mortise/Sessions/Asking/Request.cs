@@ -1,0 +1,64 @@
+namespace Mortise.Sessions.Asking;
+
+/// <summary>
+/// One question that waits for its answer, its time and its caller's token. However it ends, timer and registration go
+/// with it.
+/// </summary>
+internal class Request<T>(Requests<T> requests, Func<TimeSpan, Exception> timedOut)
+    : TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously)
+{
+    private CancellationTokenRegistration _registration;
+    private ITimer? _timer;
+    private TimeSpan _timeout;
+
+    /// <summary>From now on it can be given up; before it is sent, so that nothing can come too early.</summary>
+    public void Arm(TimeSpan timeout, TimeProvider time, CancellationToken cancellationToken)
+    {
+        _timeout = timeout;
+        if (timeout != Timeout.InfiniteTimeSpan)
+        {
+            _timer = time.CreateTimer(static r => ((Request<T>)r!).TimeOut(), this, timeout,
+                Timeout.InfiniteTimeSpan);
+        }
+
+        if (cancellationToken.CanBeCanceled)
+            _registration = cancellationToken.UnsafeRegister(static (r, t) => ((Request<T>)r!).Cancel(t), this);
+        if (Task.IsCompleted)
+            Disarm(); // meanwhile: who ended it may have seen one of the two only
+    }
+
+    /// <summary>False when nobody waits any more.</summary>
+    public bool Answer(T reply)
+    {
+        var answered = TrySetResult(reply);
+        Disarm();
+        return answered;
+    }
+
+    public void Fail(Exception why)
+    {
+        TrySetException(why);
+        Disarm();
+    }
+
+    private void TimeOut()
+    {
+        requests.GiveUp(this);
+        if (!Task.IsCompleted)
+            TrySetException(timedOut(_timeout));
+        Disarm();
+    }
+
+    private void Cancel(CancellationToken cancellationToken)
+    {
+        requests.GiveUp(this);
+        TrySetCanceled(cancellationToken);
+        Disarm();
+    }
+
+    private void Disarm()
+    {
+        _timer?.Dispose();
+        _registration.Unregister(); // does not wait for the callback, which may be this very one
+    }
+}
