@@ -202,6 +202,6 @@ internal sealed class Acceptor(ServerOptions options, Admission admission, Serve
         if (last != 0 && options.Time.GetElapsedTime(last, now) < TimeSpan.FromSeconds(1)
             || Interlocked.CompareExchange(ref _atLimitLogged, now, last) != last)
             return;
-        ServerLog.AtLimit(options.Log, listener, admission.Limit);
+        ServerLog.AtLimit(options.Log, listener, admission.Limit, admission.Bound);
     }
 }

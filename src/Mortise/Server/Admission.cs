@@ -24,6 +24,7 @@ internal sealed class Admission
         _descriptors = descriptors;
         _options = options;
         Limit = Math.Min(options.MaxConnections, descriptors.Capacity);
+        Bound = Limit < options.MaxConnections ? "`ulimit -n`" : nameof(options.MaxConnections);
         _places = new SemaphoreSlim(Limit, Limit);
         _perAddressMax = options.MaxConnectionsPerAddress;
         _limitLoopback = options.LimitsLoopback;
@@ -31,6 +32,9 @@ internal sealed class Admission
 
     /// <summary>The lesser of the option and what the descriptor limit leaves.</summary>
     public int Limit { get; }
+
+    /// <summary>Which of the two it is.</summary>
+    public string Bound { get; }
 
     public bool IsFull => _places.CurrentCount == 0;
 

@@ -43,8 +43,9 @@ internal static partial class ServerLog
     public static partial void AcceptRecovered(ILogger logger, string endpoint, long errors);
 
     /// <summary>Once per burst: newcomers wait in the kernel's queue.</summary>
-    [LoggerMessage(7, LogLevel.Warning, "{Endpoint} is at its limit of {Limit} connections; newcomers wait")]
-    public static partial void AtLimit(ILogger logger, string endpoint, long limit);
+    [LoggerMessage(7, LogLevel.Warning, "{Endpoint} is at its limit of {Limit} connections; newcomers wait. "
+        + "To let in more, raise {Bound}")]
+    public static partial void AtLimit(ILogger logger, string endpoint, long limit, string bound);
 
     [LoggerMessage(8, LogLevel.Debug, "A connection from {Peer} was rejected: {Reason}")]
     public static partial void Rejected(ILogger logger, string? peer, string reason);

@@ -103,7 +103,7 @@ public sealed class ServeHostileTests
         await server.EventAsync("accepted", skip: 20);
         await clients[0].SendAsync("in");
         Assert.Equal("in", await clients[0].ReadAsync(2));
-        await server.ErrorAsync(@"at its limit of \d+ connections; newcomers wait");
+        await server.ErrorAsync(@"at its limit of \d+ connections; newcomers wait\. .* raise `ulimit -n`");
         var last = clients[^1];
         await last.SendAsync("late");
         await Task.Delay(200);
@@ -117,6 +117,19 @@ public sealed class ServeHostileTests
         last.Dispose();
         Row.Observed("G07", $"ulimit -n 300, 1,000 clients: {inside} inside and served, the last one as others left");
         Row.Observed("Z09", $"no descriptor leaks: {clients.Count} clients passed through 300 descriptors");
+    }
+
+    [Theory]
+    [InlineData("40")]
+    [InlineData("64")]
+    public async Task A_limit_of_open_files_that_dotnet_cannot_live_with_is_told_instead_of_a_crash(string files)
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "the limit is read from /proc");
+        var run = await MortiseProcess.RunShellAsync($"ulimit -n {files}; mortise serve echo :0");
+        Assert.Equal(13, run.ExitCode);
+        Assert.Contains($"the limit of open files is {files}", run.Error);
+        Assert.Contains("(EMFILE 24)", run.Error);
+        Assert.Contains("try: raise it first: ulimit -n 1024", run.Error);
     }
 
     [Fact]
