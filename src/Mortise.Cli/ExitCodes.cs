@@ -11,7 +11,7 @@ internal static class ExitCodes
     public const string Told = """
         Exit codes:
             0  done, drained               7  cannot bind
-            1  --expect not met            8  reset, broken pipe
+            1  not met: --expect, ps       8  reset, broken pipe
             2  usage, bad rule, address    9  framing or protocol error, truncated
             3  name not found             10  TLS failure
             4  refused                    11  permission

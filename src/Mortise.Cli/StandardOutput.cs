@@ -52,6 +52,11 @@ internal static class StandardOutput
             {
                 throw new ClosedOutputException(e);
             }
+            catch (UnauthorizedAccessException) // EBADF: `>&-`, and by now the number may be another file's
+            {
+                throw new InvalidSettingException("write", "standard output", "it was closed before the start",
+                    "if nobody reads it, write `> /dev/null`");
+            }
         }
 
         public override void Write(byte[] buffer, int offset, int count) => Write(buffer.AsSpan(offset, count));

@@ -17,7 +17,7 @@ internal static class TextValues
 
     /// <summary><c>500ms</c>, <c>10s</c>, <c>2m</c>, <c>1h</c>; <c>never</c> is for ever, <c>0</c> is none.</summary>
     /// <exception cref="InvalidSettingException">The text is no time.</exception>
-    public static TimeSpan Time(string text)
+    public static TimeSpan Time(string text, string? flag = null)
     {
         if (text is "never" or "off")
             return System.Threading.Timeout.InfiniteTimeSpan;
@@ -25,25 +25,25 @@ internal static class TextValues
             return TimeSpan.Zero;
         if (Number(text, Times) is { } seconds and < 1e9)
             return TimeSpan.FromSeconds(seconds);
-        throw new InvalidSettingException("time", text, "this is no time",
+        throw new InvalidSettingException("time", Of(flag, text), "this is no time",
             "write a number and a unit: 500ms, 10s, 2m, 1h; or never");
     }
 
     /// <summary><c>65536</c>, <c>64KiB</c>, <c>1MiB</c>; <c>64K</c> is KiB, <c>64KB</c> is 64,000.</summary>
     /// <exception cref="InvalidSettingException">The text is no size.</exception>
-    public static long Size(string text)
+    public static long Size(string text, string? flag = null)
     {
         if (Number(text, Sizes) is { } bytes && bytes <= long.MaxValue / 2 && bytes == Math.Floor(bytes))
             return (long)bytes;
-        throw new InvalidSettingException("size", text, "this is no size in bytes",
+        throw new InvalidSettingException("size", Of(flag, text), "this is no size in bytes",
             "write whole bytes, or a number and a unit: 512, 64KiB, 1MiB");
     }
 
     /// <summary>A <see cref="Size"/> that a socket option can carry.</summary>
     /// <exception cref="InvalidSettingException">The text is no size, or 2 GiB and more.</exception>
-    public static int Bytes32(string text) => Size(text) is var bytes and <= int.MaxValue
+    public static int Bytes32(string text, string? flag = null) => Size(text, flag) is var bytes and <= int.MaxValue
         ? (int)bytes
-        : throw new InvalidSettingException("size", text, "the kernel takes less than 2 GiB here",
+        : throw new InvalidSettingException("size", Of(flag, text), "the kernel takes less than 2 GiB here",
             "write a smaller number");
 
     /// <summary>An encoding by its usual name; UTF-8 for null.</summary>
@@ -109,6 +109,9 @@ internal static class TextValues
             default: return null;
         }
     }
+
+    /// <summary>Which of several flags it was.</summary>
+    private static string Of(string? flag, string text) => flag is null ? text : $"{flag} {text}";
 
     private static double? Number(string text, (string Unit, double Factor)[] units)
     {

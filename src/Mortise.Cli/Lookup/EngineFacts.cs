@@ -43,7 +43,7 @@ internal static class EngineFacts
         var name = about.Split(' ', ':')[0];
         return new("engine", name, Verdict.Ok, "carries TCP and Unix streams here" + about[name.Length..],
             name == "managed" ? null : FormattableString.Invariant(
-                $"on {Environment.ProcessorCount} event loops, one for each CPU; else: --loops N, --engine NAME"));
+                $"event loops: {Environment.ProcessorCount}, one for each CPU; else: --loops N, --engine NAME"));
     }
 
     private static Finding Engine(string name, string? about, MortiseException? refused, string what,

@@ -102,7 +102,7 @@ internal static class ResolveVerb
 
     private static ResolverOptions Options(ParseResult parsed)
     {
-        var longest = TextValues.Time(parsed.GetValue(Timeout)!);
+        var longest = TextValues.Time(parsed.GetValue(Timeout)!, Timeout.Name);
         if (longest <= TimeSpan.Zero)
             throw new InvalidSettingException("resolve", parsed.GetValue(Timeout)!,
                 "a question takes some time, not for ever",

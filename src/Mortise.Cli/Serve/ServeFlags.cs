@@ -100,7 +100,7 @@ internal sealed class ServeFlags
             : kind.DefaultFrame is { } own ? Framing.Parse(own) : null;
         if (parsed.GetValue(_maxFrame) is { } max)
             framing = (framing ?? throw new InvalidSettingException("serve", "--max-frame",
-                "raw bytes have no frames", "add --frame RULE")).WithMax(TextValues.Size(max));
+                "raw bytes have no frames", "add --frame RULE")).WithMax(TextValues.Size(max, _maxFrame.Name));
         if (framing?.ToString().StartsWith("raw", StringComparison.Ordinal) == true)
             framing = null;
         return new ServeSettings
@@ -130,7 +130,8 @@ internal sealed class ServeFlags
         WhenTime(_acceptDelay, (o, t) => o.AcceptDelay = t);
         if (parsed.GetValue(_minRate) is { } rate)
         {
-            var bytesPerSecond = TextValues.Bytes32(rate.EndsWith("/s", StringComparison.Ordinal) ? rate[..^2] : rate);
+            var bytesPerSecond = TextValues.Bytes32(rate.EndsWith("/s", StringComparison.Ordinal) ? rate[..^2] : rate,
+                _minRate.Name);
             configure += o => o.FrameBytesPerSecondMin = bytesPerSecond;
         }
 
@@ -146,7 +147,7 @@ internal sealed class ServeFlags
         {
             if (parsed.GetValue(option) is not { } text)
                 return;
-            var time = TextValues.Time(text);
+            var time = TextValues.Time(text, option.Name);
             configure += o => set(o, time);
         }
     }
@@ -181,11 +182,11 @@ internal sealed class ServeFlags
             configure += t => t.Backlog = backlog;
         if (parsed.GetValue(_interface) is { } name)
             configure += t => t.Interface = name;
-        if (parsed.GetValue(_sndbuf) is { } send && TextValues.Bytes32(send) is var sendBytes)
+        if (parsed.GetValue(_sndbuf) is { } send && TextValues.Bytes32(send, _sndbuf.Name) is var sendBytes)
             configure += t => t.SendBufferBytes = sendBytes;
-        if (parsed.GetValue(_rcvbuf) is { } receive && TextValues.Bytes32(receive) is var receiveBytes)
+        if (parsed.GetValue(_rcvbuf) is { } receive && TextValues.Bytes32(receive, _rcvbuf.Name) is var receiveBytes)
             configure += t => t.ReceiveBufferBytes = receiveBytes;
-        if (parsed.GetValue(_userTimeout) is { } text && TextValues.Time(text) is var time)
+        if (parsed.GetValue(_userTimeout) is { } text && TextValues.Time(text, _userTimeout.Name) is var time)
             configure += t => t.UserTimeout = time == Timeout.InfiniteTimeSpan ? null : time;
         return o => configure(o.Transport);
     }

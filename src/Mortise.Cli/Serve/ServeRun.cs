@@ -62,7 +62,7 @@ internal sealed class ServeRun
                 _log.MayLoseLines = true;
             }
 
-            using var ready = new ReadyFile(_settings.ReadyFile,
+            using var ready = new ReadyFile("serve", _settings.ReadyFile,
                 [.. server?.Endpoints ?? [], .. echoes.Select(e => e.Socket.LocalEndpoint)]);
             // On threads of the pool: a flood at one socket must not keep the next from its first receive.
             var answering = echoes.Select(e => Task.Run(() => e.RunAsync(stop.Token))).ToArray();

@@ -106,8 +106,8 @@ internal sealed class Dial
     private static Backoff ReadBackoff(string text)
     {
         var parts = text.Split("..");
-        var first = TextValues.Time(parts[0]);
-        var longest = TextValues.Time(parts[^1]);
+        var first = TextValues.Time(parts[0], "--retry-delay");
+        var longest = TextValues.Time(parts[^1], "--retry-delay");
         return parts.Length <= 2 && first <= longest
             ? Backoff.Exponential(first, longest)
             : throw new InvalidSettingException("connect", $"--retry-delay {text}", "the first pause is the shortest",

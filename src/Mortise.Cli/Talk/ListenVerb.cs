@@ -49,7 +49,7 @@ internal static class ListenVerb
         var (plan, outgoing) = (Talk.PlanOf(parsed), Talk.OutgoingOf(parsed));
         var transport = new TransportOptions { Backlog = parsed.GetValue(Backlog) };
         if (parsed.GetValue(ReceiveBuffer) is { } size)
-            transport.ReceiveBufferBytes = TextValues.Bytes32(size);
+            transport.ReceiveBufferBytes = TextValues.Bytes32(size, ReceiveBuffer.Name);
         var admission = new ServerOptions();
         ServeFlags.Lists(parsed, Allow, Deny)(admission);
         try
@@ -158,7 +158,7 @@ internal static class ListenVerb
 
     private static ReadyFile Announce(ParseResult parsed, Endpoint endpoint, string more)
     {
-        var ready = new ReadyFile(parsed.GetValue(Ready), [endpoint]);
+        var ready = new ReadyFile("listen", parsed.GetValue(Ready), [endpoint]);
         if (Talk.IsJson(parsed))
             JsonLine.Write("listening", json => json.WriteString("endpoint", endpoint.Authority));
         else

@@ -33,7 +33,8 @@ internal static class PlayVerb
         };
         command.SetAction((parsed, cancellationToken) => RunAsync(Endpoint.Parse(parsed.GetValue(at)!),
             Framing.Parse(parsed.GetValue(frame)!), parsed.GetValue(endFlag)!,
-            TextValues.Time(parsed.GetValue(timeout)!), parsed.GetValue<string>("--lang")!, cancellationToken));
+            TextValues.Time(parsed.GetValue(timeout)!, timeout.Name), parsed.GetValue<string>("--lang")!,
+            cancellationToken));
         return command;
     }
 

@@ -107,7 +107,7 @@ internal static class SendVerb
         if (Talk.IsChatty(parsed))
             Console.Error.WriteLine(
                 $"sent {sent} datagram(s) {socket.LocalEndpoint.Authority} → {endpoint.Authority}");
-        over.CancelAfter(Talk.TimeoutOf(parsed) ?? TextValues.Time(parsed.GetValue(Wait)!));
+        over.CancelAfter(Talk.TimeoutOf(parsed) ?? TextValues.Time(parsed.GetValue(Wait)!, Wait.Name));
         var done = output.Unmet ? output.Satisfied : replies.Enough(sent);
         if (await Task.WhenAny(receiving, done) == done)
             await over.CancelAsync();

@@ -91,12 +91,12 @@ internal sealed class TalkOptions
     public Framing? FramingOf(ParseResult parsed) => parsed.GetValue(Frame) is { } rule ? Framing.Parse(rule) : null;
 
     public TimeSpan? TimeoutOf(ParseResult parsed) =>
-        parsed.GetValue(Timeout) is { } text ? TextValues.Time(text) : null;
+        parsed.GetValue(Timeout) is { } text ? TextValues.Time(text, Timeout.Name) : null;
 
     /// <exception cref="InvalidSettingException">Count or time is no such thing.</exception>
     public Outgoing OutgoingOf(ParseResult parsed)
     {
-        var every = parsed.GetValue(Every) is { } text ? TextValues.Time(text) : (TimeSpan?)null;
+        var every = parsed.GetValue(Every) is { } text ? TextValues.Time(text, Every.Name) : (TimeSpan?)null;
         var count = parsed.GetValue(Count) ?? (every is null ? 1 : int.MaxValue);
         if (count < 1)
             throw new InvalidSettingException("send", $"--count {count}", "it counts from 1");

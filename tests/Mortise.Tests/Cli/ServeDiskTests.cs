@@ -53,6 +53,52 @@ public sealed class ServeDiskTests
         Assert.Contains("mkdir -p /no/such", run.Error);
     }
 
+    /// <summary>It is renamed over and removed at exit: with root's rights that was the end of /dev/full.</summary>
+    [Theory]
+    [InlineData("serve echo", "mkfifo ready")]
+    [InlineData("serve echo", "ln -s elsewhere ready")]
+    [InlineData("listen", "mkfifo ready")]
+    public async Task A_ready_file_takes_the_place_of_nothing_but_a_file(string verb, string make)
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "mkfifo is not everywhere");
+        var run = await MortiseProcess.RunShellAsync($"""
+            cd $(mktemp -d) && {make} && stat -c %i-%F ready
+            mortise {verb} 127.0.0.1:0 --ready-file ready; echo exit $?; stat -c %i-%F ready; rm -r $PWD
+            """);
+        var lines = run.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        Assert.Equal("exit 2", lines[^2]);
+        Assert.Equal(lines[0], lines[^1]);
+        Assert.Contains($"mortise: {verb.Split(' ')[0]} --ready-file ready: it is a device, a pipe", run.Error);
+    }
+
+    [Fact]
+    public async Task An_empty_file_and_one_left_behind_make_room_for_a_ready_file()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "signals and mktemp");
+        foreach (var left in (string[])["", "tcp://127.0.0.1:1"])
+        {
+            var run = await MortiseProcess.RunShellAsync($"""
+                ready=$(mktemp) && printf '{left}' > $ready
+                $MORTISE serve echo :0 --ready-file $ready > /dev/null &
+                for i in $(seq 200); do grep -qvx 'tcp://127.0.0.1:1' $ready && break; sleep 0.05; done
+                echo "told $(cat $ready)"; kill $!; wait $!; [ -e $ready ] || echo removed
+                """);
+            Assert.Matches(@"told tcp://127\.0\.0\.1:\d+\r?\n", run.Output);
+            Assert.EndsWith("removed", run.Output);
+        }
+    }
+
+    [Fact]
+    public async Task A_standard_output_that_was_never_open_is_named_with_the_way_out()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "which number the next file gets is Unix's");
+        var run = await MortiseProcess.RunShellAsync("mortise serve echo :0 -v >&-");
+        Assert.Equal(2, run.ExitCode);
+        Assert.Contains("mortise: write standard output: it was closed before the start", run.Error);
+        Assert.Contains("> /dev/null", run.Error);
+        Assert.DoesNotContain("   at ", run.Error);
+    }
+
     /// <summary>Runs a script that has a disk of one page at /mnt, which nobody else sees.</summary>
     private static async Task<MortiseProcess.Finished> OnTinyDiskAsync(string script)
     {
