@@ -21,7 +21,7 @@ public sealed class WhereItFailedTests
         "InvalidOperationException by LoopConnector",
         "InvalidOperationException by LoopReader", "InvalidOperationException by LoopWait",
         "InvalidOperationException by ManagedTransport", "InvalidOperationException by Readiness",
-        "InvalidOperationException by WireReader", "NotSupportedException by LoopContext",
+        "InvalidOperationException by Session", "InvalidOperationException by WireReader", "NotSupportedException by LoopContext",
         // A wire's error becomes a ConnectionException with operation and endpoint in WireConnection.Fail.
         "SocketException by MemoryLane", "SocketException by Readiness", "SocketException by SocketWire",
     ];

@@ -53,10 +53,8 @@ public sealed class SlowReaderTests
         Assert.InRange(member.Connection.BytesQueued, 1, QueueBytes / 2 + 1);
         Assert.True(MortiseMeter.Totals()[Metrics.Dropped, (int)DropReason.SlowReader] >= dropped + member.Missed);
         var (numbers, missed) = await ResumeAsync(hall, stopped, member, SlowReaders.DropOldest);
-        var gap = Enumerable.Range(1, numbers.Count - 1).First(i => numbers[i] != numbers[i - 1] + 1);
-        Assert.Equal(missed, numbers[gap] - numbers[gap - 1] - 1);
-        Assert.Equal(Enumerable.Range(0, gap), numbers[..gap]);
-        Assert.Equal(Enumerable.Range(numbers[gap], Lines + 1 - numbers[gap]), numbers[gap..]);
+        Assert.Equal(0, numbers[0]);
+        Assert.Equal(missed, numbers.Zip(numbers.Skip(1), (one, next) => next - one - 1).Sum());
         Assert.Equal(missed, member.Missed);
     }
 
@@ -137,20 +135,23 @@ public sealed class SlowReaderTests
         Session<string> member, SlowReaders policy)
     {
         var numbers = new List<int>();
-        var missed = 0;
+        var notices = new List<(int At, int Missed)>();
         while (numbers is [] || numbers[^1] != Lines)
         {
             var line = await stopped.ReceiveAsync(Limits.Soon);
             var isNotice = line.StartsWith("missed ", StringComparison.Ordinal);
             if (isNotice)
-                missed += int.Parse(line[7..], CultureInfo.InvariantCulture);
+                notices.Add((numbers.Count, int.Parse(line[7..], CultureInfo.InvariantCulture)));
             else
                 numbers.Add(Number(line));
             if (isNotice ? policy == SlowReaders.DropNewest : numbers[^1] == Lines - 1)
                 Assert.True(hall["all"].TrySend(member.Id, $"{Lines} the end"));
         }
 
-        return (numbers, missed);
+        // The kernel may have taken some more in between: then there are several holes.
+        if (policy == SlowReaders.DropOldest)
+            Assert.All(notices, n => Assert.Equal(n.Missed, numbers[n.At] - numbers[n.At - 1] - 1));
+        return (numbers, notices.Sum(n => n.Missed));
     }
 
     private static int Number(string line) => int.Parse(line.Split(' ')[0], CultureInfo.InvariantCulture);
