@@ -17,11 +17,14 @@ public sealed class WhereItFailedTests
         // A pipe or a buffer used by two owners, a catalogue that does not parse: our own mistakes, no peer's.
         // Or a blocking call on an event loop, which its message explains.
         "InvalidOperationException by BlockPool", "InvalidOperationException by CatalogueReader",
-        "InvalidOperationException by Connection", "InvalidOperationException by DatagramBatch",
+        "InvalidOperationException by Connection", "InvalidOperationException by Conversation",
+        "InvalidOperationException by DatagramBatch",
         "InvalidOperationException by LoopConnector",
         "InvalidOperationException by LoopReader", "InvalidOperationException by LoopWait",
         "InvalidOperationException by ManagedTransport", "InvalidOperationException by Readiness",
-        "InvalidOperationException by Session", "InvalidOperationException by WireReader", "NotSupportedException by LoopContext",
+        "InvalidOperationException by RequestsById", "InvalidOperationException by Session",
+        "InvalidOperationException by WireReader",
+        "NotSupportedException by LoopContext",
         // A wire's error becomes a ConnectionException with operation and endpoint in WireConnection.Fail.
         "SocketException by MemoryLane", "SocketException by Readiness", "SocketException by SocketWire",
     ];
