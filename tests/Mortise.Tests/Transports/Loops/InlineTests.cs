@@ -54,8 +54,8 @@ public sealed class InlineTests
         await AskAsync(socket, question, answerBytes);
         var loop = ((LoopConnection)server.Connections[0]).Loop;
         var (hops, bytes) = (long.MaxValue, double.MaxValue);
-        // Code that the runtime has not optimized yet boxes awaiters; it takes its time to replace it. And the pool counts
-        // for the whole process: what another test left may work there. A message that hops does so in every round.
+        // Code that the runtime has not optimized yet boxes awaiters; it takes its time to replace it. And the pool
+        // counts for the whole process: what another test left may work there. What hops does so in every round.
         for (var round = 0; round < 10 && (bytes > 1 || hops > Messages / 20); round++)
         {
             var before = await AllocatedAsync(loop);
