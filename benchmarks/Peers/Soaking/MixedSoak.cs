@@ -13,7 +13,7 @@ namespace Mortise.Peers.Soaking;
 /// </summary>
 internal static class MixedSoak
 {
-    private const int MessageBytes = 64, MessagesPerSecond = 10_000, Looks = 20, PassingPerSecond = 50;
+    private const int MessageBytes = 64, MessagesPerSecond = 10_000, Looks = 20, PassingPerSecond = 50, PassingMax = 5;
     private const double HeapMiBPerHour = 1, LatencyGrowthMax = 1.2, DescriptorGrowthMax = 25;
 
     private static readonly TimeSpan WindowMax = TimeSpan.FromSeconds(30), Judgeable = TimeSpan.FromMinutes(30);
@@ -42,7 +42,7 @@ internal static class MixedSoak
         using (var over = new CancellationTokenSource())
         {
             var others = PassingClients.RunAsync(server.Port, PassingPerSecond, run.Seed, over.Token);
-            looks = await LookAsync(server, load, time, pace, !run.IsQuick, async end => hostile +=
+            looks = await LookAsync(server, load, honest, time, pace, !run.IsQuick, async end => hostile +=
                 await HostileClients.RunAsync(server.Port, Math.Max(1, honest / 100), run.Seed + hostile, end));
             await over.CancelAsync();
             passing = await others;
@@ -60,14 +60,13 @@ internal static class MixedSoak
                 Math.Max(0, after[name] - (name == "descriptors" ? before[name] : 0)));
     }
 
-    private static async Task<List<Look>> LookAsync(ServerProcess server, LoadProcess load, TimeSpan time, int pace,
-        bool isTold, Func<CancellationToken, Task> attackAsync)
+    private static async Task<List<Look>> LookAsync(ServerProcess server, LoadProcess load, int honest, TimeSpan time,
+        int pace, bool isTold, Func<CancellationToken, Task> attackAsync)
     {
         var looks = new List<Look>();
         var between = time / Looks;
         var windows = (int)Math.Ceiling(between / WindowMax);
         await load.PaceAsync(between / windows, pace); // a start is not what a day is like
-        var withHonest = ProcessState.Descriptors(server.Id);
         for (var watch = Stopwatch.StartNew(); looks.Count < Looks;)
         {
             var p99 = new List<double>();
@@ -80,9 +79,7 @@ internal static class MixedSoak
                 await attack;
             }
 
-            for (var since = Stopwatch.StartNew(); since.Elapsed < CalmMax; await Task.Delay(50))
-                if (ProcessState.Descriptors(server.Id) <= withHonest)
-                    break;
+            await CalmAsync(server, honest);
             var look = new Look(watch.Elapsed.TotalHours,
                 double.Parse(await server.AskAsync("heap"), CultureInfo.InvariantCulture) / (1 << 20),
                 ProcessState.Descriptors(server.Id), Interval.MedianOf(p99));
@@ -94,6 +91,17 @@ internal static class MixedSoak
         }
 
         return looks;
+    }
+
+    /// <summary>
+    /// Until the hostile ones are gone from the server. Connections are counted, not descriptors: the runtime opens
+    /// some of its own at any time, and waiting for a number from the start would then always take the whole limit.
+    /// </summary>
+    private static async Task CalmAsync(ServerProcess server, int honest)
+    {
+        for (var since = Stopwatch.StartNew(); since.Elapsed < CalmMax; await Task.Delay(50))
+            if (ChurnBench.Counts(await server.AskAsync("stats"))["connections_current"] <= honest + PassingMax)
+                return;
     }
 
     private static void Judge(SoakRun run, List<Look> looks, bool isLong)
