@@ -39,14 +39,18 @@ internal static class Engine
 
     private static EngineChoice Choose(TransportOptions options)
     {
-        if (options.UrgentData)
-            return new(EngineKind.Managed, "managed: urgent data asked for");
-        var asked = options.Engine;
         var forced = Environment.GetEnvironmentVariable(EngineChoice.Variable);
-        if (asked == EngineKind.Managed && options.Loops > 0)
+        var choice = options.UrgentData ? new(EngineKind.Managed, "managed: urgent data asked for")
+            : EngineChoice.Make(options.Engine, forced, OperatingSystem.IsLinux(),
+                static () => LinuxTransport.UringFailure);
+        if (choice.Kind != EngineKind.Managed || options.Loops == 0)
+            return choice;
+        if (options.UrgentData || options.Engine == EngineKind.Managed)
             throw new InvalidSettingException("engine", $"managed with {options.Loops} loops",
-                "the managed engine has no event loops", "leave the loops away, or choose auto, io_uring or epoll");
-        return EngineChoice.Make(asked, forced, OperatingSystem.IsLinux(), static () => LinuxTransport.UringFailure);
+                "the managed engine has no event loops, and it is the one that carries urgent data",
+                "leave the loops away, or choose auto, io_uring or epoll without urgent data");
+        // The system or the environment decided, not the program: its loops are no fault of its own.
+        return choice with { About = $"{choice.About}, without the {options.Loops} event loops asked for" };
     }
 
     private static Transport Make(EngineChoice choice) => choice.Kind switch

@@ -65,7 +65,8 @@ public abstract partial class Connection : IAsyncDisposable
     /// <summary>
     /// What goes to the peer. A flush completes when the kernel has taken the bytes, which is not yet delivery.
     /// <c>WriteAsync</c> may be called from any thread; a writer that uses <c>GetMemory</c>…<c>Advance</c> must be the
-    /// only one.
+    /// only one. Completing it is a half-close (<see cref="ShutdownSendAsync"/>); completing it with an exception says
+    /// that what was sent is not the whole, and resets the connection as <see cref="Abort"/> does.
     /// </summary>
     public abstract PipeWriter Output { get; }
 
@@ -205,7 +206,10 @@ public abstract partial class Connection : IAsyncDisposable
     public ValueTask CloseAsync(CloseReason reason, TimeSpan flushTimeout, TimeSpan linger) =>
         CloseForAsync(reason.Given(), flushTimeout, linger);
 
-    /// <summary>Ends the connection now: unsent bytes are lost and the peer sees a reset (RST).</summary>
+    /// <summary>
+    /// Ends the connection now: unsent bytes are lost and the peer sees a reset (RST); over a Unix socket, which knows
+    /// none (<c>unix(7)</c>), an end.
+    /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">The reason is one that only the engine can know.</exception>
     public void Abort(CloseReason reason = Mortise.CloseReason.Abort) =>
         AbortFor(reason == Mortise.CloseReason.Abort ? reason : reason.Given());

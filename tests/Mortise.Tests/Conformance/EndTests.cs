@@ -129,6 +129,20 @@ public sealed class EndTests
     }
 
     [Theory, MemberData(nameof(Rig.All), MemberType = typeof(Rig))]
+    public async Task What_was_cut_short_does_not_look_like_the_whole(string name)
+    {
+        await using var rig = await Rig.ConnectAsync(name);
+        await rig.Client.SendAsync("the first ha"u8.ToArray());
+        await rig.Server.Input.ReadAtLeastAsync(12).AsTask().InTime();
+        await rig.Client.Output.CompleteAsync(new InvalidDataException("the source ended early")).AsTask().InTime();
+        Assert.Equal(CloseReason.Abort, rig.Client.CloseReason);
+        if (rig.IsUnix)
+            return; // unix(7) has no reset without unread bytes
+        var error = await Assert.ThrowsAsync<ConnectionException>(() => Limits.ReadToEndAsync(rig.Server).InTime());
+        Assert.Equal(CloseReason.Reset, error.CloseReason);
+    }
+
+    [Theory, MemberData(nameof(Rig.All), MemberType = typeof(Rig))]
     public async Task Abort_does_not_wait_for_a_full_queue(string name)
     {
         await using var rig = await Rig.ConnectAsync(name, o => o.SendBufferBytes = o.ReceiveBufferBytes = 8192);

@@ -71,4 +71,20 @@ public sealed class EngineChoiceTests
         await server.OutputAsync("^listening tcp://127.0.0.1:[0-9]+ \\(backlog ");
         Assert.Single(server.ErrorLines, l => l.StartsWith("engine ", StringComparison.Ordinal));
     }
+
+    [Fact]
+    public async Task Loops_that_the_environment_takes_away_are_told()
+    {
+        await using var server = MortiseProcess.Shell(
+            "export MORTISE_ENGINE=managed; exec $MORTISE serve echo :0 --loops 2");
+        await server.ErrorAsync("^engine managed: forced by MORTISE_ENGINE, without the 2 event loops asked for$");
+    }
+
+    [Fact]
+    public void Loops_and_urgent_data_exclude_each_other() => Assert.Contains("urgent data",
+        Assert.Throws<InvalidSettingException>(() => SocketServer.Start(":0", _ => Task.CompletedTask, o =>
+        {
+            o.Transport.UrgentData = true;
+            o.Transport.Loops = 2;
+        })).Message, StringComparison.Ordinal);
 }

@@ -65,11 +65,10 @@ internal struct FlushWaits
         _own?.Complete(sent);
     }
 
-    public void Fail(Exception fault, bool alsoOwn)
+    public void Fail(Exception fault)
     {
         CompleteOthers(long.MaxValue, fault);
-        if (alsoOwn)
-            _own?.Complete(long.MaxValue, fault);
+        _own?.Complete(long.MaxValue, fault);
     }
 
     private void CompleteOthers(long sent, Exception? fault)

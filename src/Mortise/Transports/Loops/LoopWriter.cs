@@ -188,8 +188,8 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framin
         if (_broken)
             return;
         if (exception is not null)
-            GiveUp(exception);
-        if (Pending == 0)
+            connection.AbortFor(CloseReason.Abort); // a FIN would tell the peer that this was all
+        else if (Pending == 0)
             connection.ShutdownSendNow();
         else
             Loop.ToSend(connection);
@@ -272,7 +272,7 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framin
         _queue.Drop();
         _foreign?.Drop();
         TellDrained();
-        _waits.Fail(EndedError, alsoOwn: true);
+        _waits.Fail(EndedError);
     }
 
     private ForeignQueue Foreign => Volatile.Read(ref _foreign)
@@ -291,17 +291,6 @@ internal sealed class LoopWriter(LoopConnection connection) : PipeWriter, Framin
     {
         (var drained, Drained) = (Drained, null);
         drained?.Invoke();
-    }
-
-    /// <summary>Nobody waits any more for what was written, and what the kernel does not work on is thrown away. Who
-    /// lent it memory waits until it lets go.</summary>
-    private void GiveUp(Exception why)
-    {
-        if (!InFlight)
-            _queue.Drop();
-        var fault = Failures.Closed("send", connection.RemoteEndpoint.ToString(), CloseReason.Local,
-            "its output was completed with an exception", why);
-        Loop.Post(_ => _waits.Fail(fault, alsoOwn: !_queue.IsBorrowing), null);
     }
 
     private bool Go()

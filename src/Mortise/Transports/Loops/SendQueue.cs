@@ -32,9 +32,6 @@ internal struct SendQueue
     /// that.</summary>
     private readonly Block? Own => _lent ?? (_tail is { Lent: false } ? _tail : null);
 
-    /// <summary>A caller's own memory is being sent.</summary>
-    public readonly bool IsBorrowing => _borrowed is { Bytes: > 0 };
-
     /// <summary>A block with room for so many bytes; until <see cref="Advance"/> it is the caller's.</summary>
     public Block Lend(int sizeHint)
     {

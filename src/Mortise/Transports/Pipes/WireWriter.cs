@@ -165,15 +165,17 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
             if (_completed)
                 return;
             _completed = true;
-            if (exception is not null)
-                DropQueued();
-            if (_sending || _fault is not null)
-                return;
-            if (_head is null)
-                connection.ShutdownSendNow();
-            else
-                StartTurn(TakeBatch(), new Turn(wire.Continuations));
+            if (exception is null && !_sending && _fault is null)
+            {
+                if (_head is null)
+                    connection.ShutdownSendNow();
+                else
+                    StartTurn(TakeBatch(), new Turn(wire.Continuations));
+            }
         }
+
+        if (exception is not null)
+            connection.AbortFor(CloseReason.Abort); // a FIN would tell the peer that this was all
     }
 
     /// <summary>Makes every present and later write fail; called once when the connection ends.</summary>
@@ -185,7 +187,9 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
             _fault ??= fault;
             turn = _nextTurn;
             _nextTurn = null;
-            DropQueued();
+            pool.ReturnChain(_head);
+            _head = _tail = _lent = null;
+            Volatile.Write(ref _queued, 0);
         }
 
         if (turn is not null)
@@ -376,13 +380,6 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
         Volatile.Write(ref _inFlight, 0);
         Break(fault);
         return fault;
-    }
-
-    private void DropQueued()
-    {
-        pool.ReturnChain(_head);
-        _head = _tail = _lent = null;
-        Volatile.Write(ref _queued, 0);
     }
 
     private void ThrowIfUnusable()
