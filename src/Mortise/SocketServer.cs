@@ -118,14 +118,24 @@ public sealed class SocketServer : IAsyncDisposable
     /// <summary>Binds all endpoints, or none: where one fails, those already bound are closed again.</summary>
     /// <exception cref="BindException">An address is in use, not local, or not permitted.</exception>
     public static SocketServer Start(IEnumerable<Endpoint> endpoints, Func<Connection, Task> handler,
+        Action<ServerOptions>? configure = null) => Start([.. endpoints.Select(e => (e, handler))], configure);
+
+    /// <summary>
+    /// One server that speaks differently at each endpoint, e.g. lines for people and JSON for programs: groups, limits
+    /// and the end are shared. Binds all endpoints, or none.
+    /// </summary>
+    /// <exception cref="BindException">An address is in use, not local, or not permitted.</exception>
+    public static SocketServer Start(IReadOnlyList<(Endpoint Endpoint, Func<Connection, Task> Handler)> endpoints,
         Action<ServerOptions>? configure = null)
     {
+        ArgumentNullException.ThrowIfNull(endpoints);
         var options = new ServerOptions();
         configure?.Invoke(options);
-        var server = new ConnectionServer(handler, options);
+        var server = new ConnectionServer(options);
         try
         {
-            server.Listen([.. endpoints.Select(Engine.Bindable).Select(e => (Engine.For(e, options.Transport), e))]);
+            server.Listen([.. endpoints.Select(e => (At: Engine.Bindable(e.Endpoint), e.Handler))
+                .Select(e => (Engine.For(e.At, options.Transport), e.At, e.Handler))]);
             return new SocketServer(server, options);
         }
         catch

@@ -14,7 +14,8 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
 {
     private static readonly TimeSpan LeaveTimeout = TimeSpan.FromSeconds(1);
 
-    private readonly Func<Connection, Task> _handler;
+    /// <summary>By what their listeners are called.</summary>
+    private readonly Dictionary<string, Func<Connection, Task>> _handlers = [];
     private readonly ServerOptions _options;
     private readonly Admission _admission;
     private readonly Acceptor _acceptor;
@@ -29,10 +30,9 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
     private long _drainedUpTo;
     private long _endedUpTo;
 
-    public ConnectionServer(Func<Connection, Task> handler, ServerOptions options)
+    public ConnectionServer(ServerOptions options)
     {
         options.CheckProxies();
-        _handler = handler;
         _options = options;
         _admission = new Admission(options, DescriptorLedger.Process);
         _watch = new ConnectionWatch(options, this);
@@ -64,10 +64,13 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
         (T)_shared.GetOrAdd(typeof(T), static (_, s) => s.make(s.server), (make, server: this));
 
     /// <summary>Binds all, then starts accepting: clients see either a whole server or none.</summary>
-    public void Listen(IReadOnlyList<(Transport Transport, Endpoint Endpoint)> places)
+    public void Listen(IReadOnlyList<(Transport Transport, Endpoint Endpoint, Func<Connection, Task> Handler)> places)
     {
-        foreach (var (transport, endpoint) in places)
+        foreach (var (transport, endpoint, handler) in places)
+        {
             _acceptor.Bind(transport, endpoint);
+            _handlers[Listeners[^1].Endpoint.ToString()] = handler;
+        }
 
         // Not before: a scrape walks the listeners.
         ServerGauges.Attach(Counters, _watch, Listeners);
@@ -155,9 +158,12 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
     void IConnectionOwner.Released() => _admission.ReleaseDescriptor();
 
     void IConnectionOwner.HomeBlocked(Connection connection, bool certain, string home, int others,
-        TimeSpan elapsed) => ServerLog.HomeBlocked(_options.Log, _options.HandlerName ?? CodeName.Of(_handler),
+        TimeSpan elapsed) => ServerLog.HomeBlocked(_options.Log, _options.HandlerName ?? HandlerNames,
             certain ? Name(connection) : $"{Name(connection)}, or of one served before it,", home,
             (long)elapsed.TotalMilliseconds, others);
+
+    /// <summary>Which of several blocks, nobody can tell: the loop knows connections.</summary>
+    private string HandlerNames => string.Join(" or ", _handlers.Values.Select(CodeName.Of).Distinct());
 
     private void Start(Newcomer newcomer, string listener)
     {
@@ -179,11 +185,12 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
             connection.AbortFor(CloseReason.Drain);
         else if (number <= Volatile.Read(ref _drainedUpTo))
             connection.EndInputFor(CloseReason.Drain);
-        _ = _openings.Length == 0 ? RunAsync(connection) : OpenAsync(connection);
+        var handler = _handlers[listener];
+        _ = _openings.Length == 0 ? RunAsync(connection, handler) : OpenAsync(connection, handler);
     }
 
     /// <summary>The handler begins where it would have begun without the openings.</summary>
-    private async Task OpenAsync(Connection connection)
+    private async Task OpenAsync(Connection connection, Func<Connection, Task> handler)
     {
         var reason = CloseReason.Local;
         using var late = new CancellationTokenSource(_options.HandshakeTimeout, _options.Time);
@@ -191,7 +198,7 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
         {
             foreach (var open in _openings)
                 await open(connection, late.Token).ConfigureAwait(false);
-            connection.Start(c => _ = RunAsync(c), _options.Dispatch == Dispatch.Loop);
+            connection.Start(c => _ = RunAsync(c, handler), _options.Dispatch == Dispatch.Loop);
             return;
         }
         catch (HandshakeException e)
@@ -220,7 +227,7 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
         _ = EndAsync(connection, reason, null);
     }
 
-    private async Task RunAsync(Connection connection)
+    private async Task RunAsync(Connection connection, Func<Connection, Task> handler)
     {
         var reason = CloseReason.Local;
         var activity = MortiseTelemetry.StartConnection(ActivityKind.Server, connection.LocalEndpoint,
@@ -228,7 +235,7 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
         try
         {
             _options.OnAccepted?.Invoke(connection);
-            await _handler(connection).ConfigureAwait(false);
+            await handler(connection).ConfigureAwait(false);
         }
         catch (FrameException e)
         {

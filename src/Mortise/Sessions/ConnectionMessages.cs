@@ -6,6 +6,24 @@ namespace Mortise;
 public static class ConnectionMessages
 {
     /// <summary>
+    /// A session before the peer's first message: to greet it, to let it join groups, to keep the session somewhere.
+    /// Then handle what comes with <see cref="Session{T}.HandleAsync"/>. Make one for each connection.
+    /// </summary>
+    /// <example>
+    /// <code>
+    /// SocketServer.RunAsync(":7007", async c =>
+    /// {
+    ///     var session = c.AsSession(Codec.Lines());
+    ///     session.Groups["lobby"].Add(session);
+    ///     await session.SendAsync("welcome");
+    ///     await session.HandleAsync((s, line) => s.SendAsync(line));
+    /// });
+    /// </code>
+    /// </example>
+    public static Session<T> AsSession<T>(this Connection connection, Codec<T> codec,
+        SessionOptions<T>? options = null) => new(connection, codec, options);
+
+    /// <summary>
     /// Calls <paramref name="handler"/> for one message after another until the peer finishes, as a server of messages
     /// does. Whatever stood before the first message must have been consumed from <see cref="Connection.Input"/>.
     /// </summary>

@@ -100,8 +100,8 @@ public sealed class ListenTests
         var log = new LineLog();
         var options = new ServerOptions { Logger = log };
         var failing = new FailingTransport(errors: 4);
-        using var server = new ConnectionServer(c => c.SendAsync(new byte[1]).AsTask(), options);
-        server.Listen([(failing, AnyPort)]);
+        using var server = new ConnectionServer(options);
+        server.Listen([(failing, AnyPort, c => c.SendAsync(new byte[1]).AsTask())]);
         await using var client = await SocketClient.ConnectAsync(server.Listeners[0].Endpoint);
         await client.ReceiveExactlyAsync(new byte[1], Limits.Soon);
         await server.SuspendAsync();
