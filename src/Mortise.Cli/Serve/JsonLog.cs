@@ -15,13 +15,13 @@ internal sealed class JsonLog(ServeSettings settings, CancellationTokenSource ou
     public override void Started(IReadOnlyList<Listener> listeners, IReadOnlyList<DatagramSocket> datagrams,
         Endpoint? metrics)
     {
-        foreach (var listener in listeners)
+        foreach (var (i, listener) in listeners.Index())
         {
             Event("listening", json =>
             {
                 json.WriteString("endpoint", listener.Endpoint.ToString());
                 json.WriteNumber("backlog", listener.Backlog);
-                json.WriteString("frame", Settings.Framing?.ToString() ?? "raw");
+                json.WriteString("frame", FramingOf(i)?.ToString() ?? "raw");
                 json.WriteString("engine", listener.Engine);
                 if (metrics is not null)
                     json.WriteString("metrics", metrics.ToString());

@@ -19,6 +19,7 @@ internal abstract class ServeLog(ServeSettings settings, CancellationTokenSource
     private const int FrameError = 9, AtLimit = 7;
     private static readonly TimeSpan RepeatedWarningPause = TimeSpan.FromSeconds(10);
 
+    private readonly Dictionary<int, Framing> _frames = [];
     private long _limitWarnedAt, _lossWarnedAt;
 
     /// <summary>Once it is known who listens, a log that cannot be written costs lines, not the server.</summary>
@@ -43,6 +44,11 @@ internal abstract class ServeLog(ServeSettings settings, CancellationTokenSource
             "seed" => new SeedLog(kind, settings, outputClosed),
             _ => new TextLog(kind, settings, chinese, outputClosed),
         };
+
+    /// <summary>The listener of that number, from 0, has another rule than the rest.</summary>
+    public void FramesAt(int listener, Framing framing) => _frames[listener] = framing;
+
+    protected Framing? FramingOf(int listener) => _frames.GetValueOrDefault(listener) ?? Settings.Framing;
 
     /// <summary>Everything listens.</summary>
     public abstract void Started(IReadOnlyList<Listener> listeners, IReadOnlyList<DatagramSocket> datagrams,

@@ -11,7 +11,7 @@ internal sealed class ServeRun
     private readonly Endpoint[] _streams;
     private readonly Endpoint[] _datagrams;
     private readonly ServeLog _log;
-    private readonly Func<Connection, Task> _handler;
+    private readonly List<(Endpoint At, Func<Connection, Task> Handler)> _services = [];
     private readonly CancellationTokenSource _outputClosed = new();
     private readonly ServerOptions _options = new();
     private readonly Chaos? _chaos;
@@ -32,12 +32,21 @@ internal sealed class ServeRun
         if (_chaos is not null && _streams.Length > 0)
             throw new UnsupportedException("serve", _streams[0].ToString(),
                 "a stream loses nothing: --chaos is for datagrams", "leave it out, or use udp:// or unixgram:");
+        kind.Configure(_options);
         settings.Configure(_options);
         if (_datagrams.Length > 0 && _options.ProxyProtocol != ProxyProtocol.Off)
             throw new UnsupportedException("serve", _datagrams[0].ToString(),
                 "PROXY headers are read from streams, not from datagrams", "leave --proxy-protocol out, or use tcp://");
         _log = ServeLog.Create(kind, settings, parsed.GetValue<string>("--lang") == "zh", _outputClosed);
-        _handler = kind.Handler(parsed, settings, _log);
+        if (_streams.Length == 0)
+            return;
+        var handler = kind.Handler(parsed, settings, _log);
+        _services.AddRange(_streams.Select(e => (e, handler)));
+        foreach (var (at, framing, more) in kind.More(parsed, settings, _log))
+        {
+            _services.Add((at, more));
+            _log.FramesAt(_services.Count - 1, framing);
+        }
     }
 
     /// <summary>Serves until <paramref name="interrupted"/>; the exit code.</summary>
@@ -52,8 +61,8 @@ internal sealed class ServeRun
             // The log is held until it has said what listens: no client comes in before that line.
             lock (_log.Gate)
             {
-                if (_streams.Length > 0)
-                    server = SocketServer.Start(_streams, _handler, Configure);
+                if (_services.Count > 0)
+                    server = SocketServer.Start(_services, Configure);
                 foreach (var at in _datagrams)
                     echoes.Add(new(DatagramSocket.Bind(at, _options.Transport), _log, _options.Admits, _chaos));
                 metrics = MetricsPage.Start(_settings.Metrics);
@@ -86,6 +95,7 @@ internal sealed class ServeRun
 
     private void Configure(ServerOptions options)
     {
+        _kind.Configure(options);
         _settings.Configure(options);
         options.Logger = _log;
         if (!_log.WantsConnections)

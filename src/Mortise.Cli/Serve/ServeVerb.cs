@@ -18,7 +18,8 @@ internal static class ServeVerb
             """);
         foreach (var flag in flags.All)
             verb.Add(flag);
-        Kind[] kinds = [new EchoKind(), new DiscardKind(), new ReplyKind(), new GameKind(), new HttpHelloKind()];
+        Kind[] kinds = [new EchoKind(), new DiscardKind(), new ReplyKind(), new GameKind(), new ChatKind(),
+            new HttpHelloKind()];
         foreach (var kind in kinds)
             verb.Add(Build(kind, flags));
         foreach (var (name, what) in LaterKinds)
@@ -27,7 +28,7 @@ internal static class ServeVerb
     }
 
     private static readonly (string Name, string What)[] LaterKinds =
-        [("chat", "A chat room (not in this version)"), ("http", "HTTP on this engine (not in this version)")];
+        [("http", "HTTP on this engine (not in this version)")];
 
     private static Command Build(Kind kind, ServeFlags flags)
     {

@@ -11,11 +11,11 @@ internal sealed class TextLog(Kind kind, ServeSettings settings, bool chinese, C
     public override void Started(IReadOnlyList<Listener> listeners, IReadOnlyList<DatagramSocket> datagrams,
         Endpoint? metrics)
     {
-        var frame = Settings.Framing?.ToString() ?? "raw";
-        foreach (var listener in listeners)
+        foreach (var (i, listener) in listeners.Index())
         {
             if (!Settings.Quiet)
-                Line($"listening {listener.Endpoint} (backlog {listener.Backlog}, frame {frame})");
+                Line($"listening {listener.Endpoint} (backlog {listener.Backlog}, frame {FramingOf(i)?.ToString()
+                    ?? "raw"})");
             NoteListener(listener);
         }
 
@@ -30,9 +30,10 @@ internal sealed class TextLog(Kind kind, ServeSettings settings, bool chinese, C
             return;
         if (metrics is not null)
             Note($"metrics: http://{metrics.Authority}/metrics and /metrics.json");
-        foreach (var endpoint in (IEnumerable<Endpoint>)[.. listeners.Select(l => l.Endpoint),
-            .. datagrams.Select(s => s.LocalEndpoint)])
-            Note($"{(chinese ? "试试" : "try")}: {kind.TryWith(endpoint, Settings.Framing)}");
+        foreach (var (endpoint, framing) in (IEnumerable<(Endpoint, Framing?)>)
+            [.. listeners.Index().Select(l => (l.Item.Endpoint, FramingOf(l.Index))),
+            .. datagrams.Select(s => (s.LocalEndpoint, Settings.Framing))])
+            Note($"{(chinese ? "试试" : "try")}: {kind.TryWith(endpoint, framing)}");
         Note(chinese ? "按 Ctrl+C 停止" : "Ctrl+C to stop");
     }
 

@@ -92,6 +92,13 @@ internal sealed class MortiseProcess : IAsyncDisposable
     /// <summary>The first line of stdout, past or to come, that matches.</summary>
     public Task<Match> OutputAsync(string pattern, TimeSpan? within = null) => WaitAsync(_out, pattern, within);
 
+    /// <summary>Returns when stdout has more lines than this; it throws when none comes.</summary>
+    public async Task NextOutputAsync(int lines, string otherwise)
+    {
+        if (await _out.FirstAsync(_ => true, Patience, lines) is null)
+            throw new InvalidOperationException($"{otherwise} (exit {ExitText}); {Everything}");
+    }
+
     /// <summary>The first line of stderr, past or to come, that matches.</summary>
     public Task<Match> ErrorAsync(string pattern, TimeSpan? within = null) => WaitAsync(_err, pattern, within);
 

@@ -27,6 +27,17 @@ internal abstract class Kind(string name, string defaultEndpoint, string descrip
     /// <exception cref="InvalidSettingException">Flags that contradict each other or cannot be read.</exception>
     public abstract Func<Connection, Task> Handler(ParseResult parsed, ServeSettings settings, ServeLog log);
 
+    /// <summary>Limits and times that suit this kind; the flags go before them.</summary>
+    public virtual void Configure(ServerOptions options)
+    {
+        // Most are content with the library's.
+    }
+
+    /// <summary>Endpoints besides those that were named, where the same is served in another way.</summary>
+    /// <exception cref="InvalidSettingException">As <see cref="Handler"/>.</exception>
+    public virtual IEnumerable<(Endpoint At, Framing Framing, Func<Connection, Task> Handler)> More(
+        ParseResult parsed, ServeSettings settings, ServeLog log) => [];
+
     /// <summary>Commands that show the server at work; a sample of nc's is a frame where lines are.</summary>
     public virtual string TryWith(Endpoint endpoint, Framing? framing)
     {
