@@ -35,8 +35,11 @@ internal sealed class Page(params string[] path)
     /// <summary>Each block is one case, at the endpoint given; its types are those of length-prefixed.cs.</summary>
     private string ProgramText()
     {
-        var library = Path.Combine(Repository.Root, "src", "Mortise", "Mortise.csproj");
-        var text = new StringBuilder($"#:project {library}\nusing System.Text.Json.Serialization;\nusing Mortise;\n");
+        var text = new StringBuilder();
+        foreach (var name in (string[])["Mortise", "Mortise.Testing"])
+            text.Append(CultureInfo.InvariantCulture,
+                $"#:project {Path.Combine(Repository.Root, "src", name, $"{name}.csproj")}\n");
+        text.Append("using System.Text.Json.Serialization;\nusing Mortise;\nusing Mortise.Testing;\n");
         text.Append("switch (args[0])\n{\n");
         var blocks = Blocks();
         for (var i = 0; i < blocks.Count; i++)
