@@ -31,8 +31,8 @@ internal sealed class ServeFlags
         _readyFile = Text("--ready-file", "F", "written once all listen, one endpoint a line; removed at exit");
         _maxConnections = Number("--max-connections", "served at once (10000); more wait in the accept queue");
         _maxPerIp = Number("--max-per-ip", "from one address (1024, loopback left out); typed, it holds for all");
-        _sendQueue = Text("--send-queue", "SIZE", "bytes queued to a slow reader (not in this version)");
-        _slow = Text("--slow", "POLICY", "slow readers: wait; the other policies are not in this version");
+        _sendQueue = Text("--send-queue", "SIZE", "sent to many, so much may wait for a slow reader (1MiB)");
+        _slow = Text("--slow", "POLICY", "sent to many, slow readers: disconnect, drop-oldest, drop-newest, wait");
         _idle = Text("--idle", "T", "nothing received for so long: let go (2m; never)");
         _handshakeTimeout = Text("--handshake-timeout", "T", "a PROXY header must be whole within (10s)");
         _frameTimeout = Text("--frame-timeout", "T", "a begun frame must be whole within (15s)");
@@ -128,6 +128,12 @@ internal sealed class ServeFlags
         WhenTime(_drain, (o, t) => o.DrainTimeout = t);
         WhenTime(_handshakeTimeout, (o, t) => o.HandshakeTimeout = t);
         WhenTime(_acceptDelay, (o, t) => o.AcceptDelay = t);
+        if (parsed.GetValue(_slow) is { } slow && SlowReadersOf(slow) is var policy)
+            configure += o => o.SlowReaders = policy;
+        if (parsed.GetValue(_sendQueue) is { } queue && TextValues.Size(queue, _sendQueue.Name) is var queueBytes)
+            configure += queueBytes > 0 ? o => o.QueueBytesMax = queueBytes
+                : throw new InvalidSettingException("serve", $"--send-queue {queue}", "no message fits into that",
+                    "write 1 byte or more, for example 64KiB");
         if (parsed.GetValue(_minRate) is { } rate)
         {
             var bytesPerSecond = TextValues.Bytes32(rate.EndsWith("/s", StringComparison.Ordinal) ? rate[..^2] : rate,
@@ -200,15 +206,21 @@ internal sealed class ServeFlags
         var other => throw NoSuch(_engine, other, "auto, io_uring, epoll, managed"),
     };
 
+    private SlowReaders SlowReadersOf(string text) => text switch
+    {
+        "disconnect" => SlowReaders.Disconnect,
+        "drop-oldest" => SlowReaders.DropOldest,
+        "drop-newest" => SlowReaders.DropNewest,
+        "wait" => SlowReaders.Wait,
+        var other => throw NoSuch(_slow, other, "wait, drop-oldest, drop-newest, disconnect"),
+    };
+
     private void RefuseLater(ParseResult parsed)
     {
-        Option<string?>[] later = [_tls, _clientCa, _dashboard, _backplane, _sendQueue];
+        Option<string?>[] later = [_tls, _clientCa, _dashboard, _backplane];
         foreach (var option in later)
             if (parsed.GetValue(option) is not null)
                 throw Later(option.Name, "it is");
-        if (parsed.GetValue(_slow) is { } slow && slow != "wait")
-            throw slow is "drop-oldest" or "drop-newest" or "disconnect" ? Later($"--slow {slow}", "it is")
-                : NoSuch(_slow, slow, "wait, drop-oldest, drop-newest, disconnect");
     }
 
     private static UnsupportedException Later(string flag, string what) =>

@@ -75,6 +75,20 @@ public sealed class Endpoint : IEquatable<Endpoint>
     public IPAddress? Address =>
         _isV4 ? V4 : IsDualStack ? IPAddress.IPv6Any : HasPort ? AddressText.Read(Host) : null;
 
+    /// <summary>Whom limits count: the address, or the /64 that one IPv6 customer has.</summary>
+    internal IPAddress? Customer
+    {
+        get
+        {
+            if (Address is not { AddressFamily: AddressFamily.InterNetworkV6 } address)
+                return Address;
+            Span<byte> bytes = stackalloc byte[16];
+            address.TryWriteBytes(bytes, out _);
+            bytes[8..].Clear();
+            return new IPAddress(bytes);
+        }
+    }
+
     /// <summary>True for <c>*</c>: one IPv6 socket that takes IPv4 as well.</summary>
     public bool IsDualStack => HasPort && Host == "*";
 

@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Net;
-using System.Net.Sockets;
 using Mortise.Transports;
 
 namespace Mortise.Server;
@@ -111,17 +110,6 @@ internal sealed class Admission
     {
         if (_perAddressMax == int.MaxValue || peer.Address is not { } address)
             return null;
-        if (!_limitLoopback && IPAddress.IsLoopback(address))
-            return null;
-        return address.AddressFamily == AddressFamily.InterNetworkV6 ? Network64(address) : address;
-    }
-
-    /// <summary>One IPv6 customer has a /64: counting single addresses would count nobody.</summary>
-    private static IPAddress Network64(IPAddress address)
-    {
-        Span<byte> bytes = stackalloc byte[16];
-        address.TryWriteBytes(bytes, out _);
-        bytes[8..].Clear();
-        return new IPAddress(bytes);
+        return !_limitLoopback && IPAddress.IsLoopback(address) ? null : peer.Customer;
     }
 }

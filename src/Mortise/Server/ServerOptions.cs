@@ -95,7 +95,10 @@ public sealed class ServerOptions
     /// </summary>
     public IList<Cidr> TrustedProxies { get; } = [];
 
-    /// <summary>A peer from which nothing was received for so long is let go. Default 2 minutes.</summary>
+    /// <summary>
+    /// A peer from which nothing was received for so long is let go. Default 2 minutes. What was received and waits
+    /// for the handler is no silence; heartbeats that the session knows as such are.
+    /// </summary>
     public TimeSpan IdleTimeout { get; set => field = Checked(value); } = TimeSpan.FromMinutes(2);
 
     /// <summary>
@@ -140,6 +143,18 @@ public sealed class ServerOptions
     } = QueueBytesMaxDefault;
 
     internal const long QueueBytesMaxDefault = 1024 * 1024;
+
+    /// <summary>
+    /// What each session is read at; null, the default: as fast as its handler takes messages. Of a raw connection its
+    /// handler decides what it reads, and nothing is counted.
+    /// </summary>
+    public RateLimit? SessionRate { get; set; }
+
+    /// <summary>
+    /// The same for all sessions of one remote IP address together (one /64 for IPv6, loopback too). Peers without an
+    /// address are not limited. An address is forgotten when its last session is over and its rate has recovered.
+    /// </summary>
+    public RateLimit? AddressRate { get; set; }
 
     /// <summary>
     /// After the handler is done, how long the peer may take to finish, so that no reset destroys the reply. Default 2
@@ -215,31 +230,4 @@ public sealed class ServerOptions
             ArgumentOutOfRangeException.ThrowIfLessThan(time, TimeSpan.Zero);
         return time;
     }
-}
-
-/// <summary>
-/// What becomes of broadcasts to a session whose peer reads slower than they come. The other members never wait for it.
-/// </summary>
-public enum SlowReaders
-{
-    /// <summary>The session is closed for <see cref="CloseReason.SlowReader"/>: it gets everything or
-    /// nothing.</summary>
-    Disconnect,
-
-    /// <summary>
-    /// The oldest waiting messages make room for the newest; the session is told how many it missed when it goes on.
-    /// </summary>
-    DropOldest,
-
-    /// <summary>
-    /// From the message that finds no room on the session gets none until all that waited has gone; then it is told
-    /// how many it missed.
-    /// </summary>
-    DropNewest,
-
-    /// <summary>
-    /// Who awaits a broadcast waits until all that waited for the session has gone; one that is not awaited is dropped
-    /// as with <see cref="DropNewest"/>.
-    /// </summary>
-    Wait,
 }

@@ -51,7 +51,7 @@ internal sealed class WatchedConnection(Connection connection, WatchWheel wheel)
     private long ReceivingDue(long now, ref bool act)
     {
         // While bytes wait for it, the handler is the slow one.
-        var moved = connection.BytesHeld > 0 ? now : connection.ReceivedTick;
+        var moved = connection.BytesHeld > 0 ? now : connection.ActiveTick;
         if (moved >= connection.TickOf(_quietSince))
             (_quietSince, _letGo) = ((int)moved, false);
         var due = Patience.Due(connection.TickOf(_quietSince), Limits.Idle);

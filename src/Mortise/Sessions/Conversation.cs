@@ -35,6 +35,7 @@ internal sealed class Conversation<T>
     {
         if (_reading is not null)
             return;
+        _session.Connection.TellActivity(isAtWork: false);
         if (_options.HasTimes)
             _pulse = new Pulse<T>(_session, _options);
         _reading = ReadAsync();
@@ -134,6 +135,7 @@ internal sealed class Conversation<T>
     {
         if (_options.Heartbeat?.IsHeartbeat(message) == true)
             return true;
+        _session.Connection.NoteActive();
         if (_pulse is not null)
             Volatile.Write(ref _pulse.Heard, _pulse.Heard + 1);
         switch (Requests?.Take(message))

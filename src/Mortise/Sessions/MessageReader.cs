@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.IO.Pipelines;
 using System.Runtime.CompilerServices;
+using Mortise.Sessions.Rates;
 
 namespace Mortise.Sessions;
 
@@ -11,15 +12,19 @@ namespace Mortise.Sessions;
 /// </summary>
 internal sealed class MessageReader<T>(Connection connection, Codec<T> codec, bool keeps)
 {
+    private readonly Throttle? _throttle = Throttle.Of(connection);
     private ReadOnlySequence<byte> _buffer;
     private FrameScan _scan;
     private bool _reading;
     private bool _ended;
+    private bool _isHeldBack;
 
     /// <summary>Bytes that the last message took on the wire; only where messages are kept.</summary>
     public long FrameBytes { get; private set; }
 
-    /// <summary>The next message that is already here; false when more bytes are needed.</summary>
+    /// <summary>
+    /// The next message that is already here; false when more bytes are needed, or its time has not come.
+    /// </summary>
     /// <exception cref="FrameException">The bytes break the rule, or the stream ended inside a frame.</exception>
     public bool TryNext(out T message)
     {
@@ -34,35 +39,80 @@ internal sealed class MessageReader<T>(Connection connection, Codec<T> codec, bo
         }
     }
 
+    /// <summary>Nobody reads any more.</summary>
+    public void Leave() => _throttle?.Leave();
+
     /// <summary>Gives back what was consumed and waits for more bytes; false at the end of the stream.</summary>
+    public ValueTask<bool> FillAsync(CancellationToken cancellationToken) => _throttle is { IsWaiting: true }
+        ? FillInTimeAsync(_throttle, cancellationToken) : ReceiveAsync(cancellationToken);
+
+    /// <summary>The same where something lacks: who waits at home comes back there.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<bool> FillInTimeAsync(Throttle throttle, CancellationToken cancellationToken)
+    {
+        // While nobody reads, a frame that is not whole yet is not the peer's fault.
+        connection.FrameBegunAt = -1;
+        if (_isHeldBack)
+        {
+            _isHeldBack = false;
+            await throttle.WaitForMessageAsync().ConfigureAwait(true);
+            return true;
+        }
+
+        if (_ended)
+            return false;
+        GiveBack();
+        var begunAt = connection.FrameBegunAt;
+        connection.FrameBegunAt = -1;
+        await throttle.WaitForBytesAsync().ConfigureAwait(true);
+        connection.FrameBegunAt = begunAt;
+        return await ReceiveAsync(cancellationToken).ConfigureAwait(false);
+    }
+
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))] // a wait for each read, without an allocation
-    public async ValueTask<bool> FillAsync(CancellationToken cancellationToken)
+    private async ValueTask<bool> ReceiveAsync(CancellationToken cancellationToken)
     {
         if (_ended)
             return false;
-        if (_reading)
-        {
-            // The server's watch times a frame from its first byte.
-            connection.FrameBegunAt = _buffer.IsEmpty ? -1 : connection.BytesReceived - _buffer.Length;
-            connection.Input.AdvanceTo(_buffer.Start, _buffer.End);
-            _reading = false;
-        }
-
+        GiveBack();
         var result = await connection.Input.ReadAsync(cancellationToken).ConfigureAwait(false);
         _buffer = result.Buffer;
         _reading = true;
         _ended = result.IsCompleted;
+        if (_throttle?.CountBytes(_buffer.Length) == false)
+            connection.ThrowIfEnded("receive");
         return true;
+    }
+
+    private void GiveBack()
+    {
+        if (!_reading)
+            return;
+        // The server's watch times a frame from its first byte.
+        connection.FrameBegunAt = _buffer.IsEmpty ? -1 : connection.BytesReceived - _buffer.Length;
+        if (_throttle is not null)
+            _throttle.BytesSeen = _buffer.Length;
+        connection.Input.AdvanceTo(_buffer.Start, _buffer.End);
+        _reading = false;
     }
 
     private bool TryDecode(out T message)
     {
+        if (_throttle is { HasMessage: false })
+        {
+            _isHeldBack = true;
+            message = default!;
+            return false;
+        }
+
         if (_reading && (keeps ? TryReadKept(out message) : codec.TryRead(ref _buffer, ref _scan, out message)
             || _ended && codec.TryReadLast(ref _buffer, ref _scan, out message)))
         {
             connection.FramesReceived++;
             // Whole: from here on its time is the handler's, not the peer's.
             connection.FrameBegunAt = -1;
+            if (_throttle?.CountMessage() == false)
+                connection.ThrowIfEnded("receive");
             return true;
         }
 

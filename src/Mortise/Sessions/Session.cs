@@ -248,6 +248,8 @@ public sealed partial class Session<T> : IAsyncDisposable
             while (!_finished && await MoreAsync(default).ConfigureAwait(_talk is not null))
             {
                 _batching = true;
+                if (_talk is not null)
+                    Connection.TellActivity(isAtWork: true);
                 try
                 {
                     while (!_finished && TryNext(out var message))
@@ -270,11 +272,14 @@ public sealed partial class Session<T> : IAsyncDisposable
                 _batching = false;
                 if (CloseReason is null)
                     await FlushAsync(default).ConfigureAwait(false);
+                if (_talk is not null)
+                    Connection.TellActivity(isAtWork: false);
             }
         }
         finally
         {
             _member?.LeaveAll(); // before the close, which may linger
+            _reader.Leave();
         }
     }
 

@@ -41,8 +41,8 @@ public sealed class SessionOptions<T>
 
     /// <summary>
     /// A peer that sent no message for so long, heartbeats left out, is silent. Default never. It is noticed at most a
-    /// quarter later. A peer that sends nothing at all, not even heartbeats, is
-    /// <see cref="ServerOptions.IdleTimeout"/>'s matter.
+    /// quarter later. Besides it a server has its <see cref="ServerOptions.IdleTimeout"/>, which heartbeats do not put
+    /// off either, and which a handler that is at work does.
     /// </summary>
     public TimeSpan ReceiveIdleTimeout { get; init => field = Checked(value); } = Timeout.InfiniteTimeSpan;
 
@@ -88,7 +88,8 @@ public sealed class SessionOptions<T>
 /// <summary>
 /// A message of your own format that is sent while there is nothing else to send, so that nothing between the two ends
 /// forgets the connection and each end learns that the other is gone. Heartbeats of the peer reach neither the handler
-/// nor <see cref="SessionOptions{T}.ReceiveIdleTimeout"/>.
+/// nor <see cref="SessionOptions{T}.ReceiveIdleTimeout"/>, and do not put off <see cref="ServerOptions.IdleTimeout"/>:
+/// a server whose peers may be silent for longer than 2 minutes says so there.
 /// </summary>
 /// <typeparam name="T">The message.</typeparam>
 public sealed class Heartbeat<T>

@@ -55,6 +55,9 @@ internal static class Metrics
     public static readonly Metric HandlerFaults =
         Counter("handler_faults_total", "{exception}", "Handlers that threw; only their own connection is closed");
 
+    public static readonly Metric RateWaits = Counter("rate_waits_total", "{wait}",
+        "Times that a session was over its rate limit and was not read for a while");
+
     public static readonly Metric BackplaneGap =
         Counter("backplane_gap_total", "{message}", "Messages missing between two that the backplane delivered");
 

@@ -65,4 +65,10 @@ internal static partial class ServerLog
 
     [LoggerMessage(14, LogLevel.Error, "A broadcast to group {Group} has no encoding; nobody got it")]
     public static partial void NotEncoded(ILogger logger, Exception exception, string group);
+
+    /// <summary>At most one line a second: those who flood must not flood the log too.</summary>
+    [LoggerMessage(20, LogLevel.Warning, "Connection {Connection} from {Peer} is over its rate limit, {Limit}: "
+        + "{Outcome}; {Others} more times since the last such line")]
+    public static partial void OverRate(ILogger logger, long connection, string? peer, string limit, string outcome,
+        long others);
 }

@@ -386,5 +386,8 @@ public abstract partial class Connection : IAsyncDisposable
         public long BegunAt = -1;
         public long Received;
         public int BegunTick;
+        public int ActiveTick;
+        public bool TellsActivity;
+        public bool IsAtWork;
     }
 }

@@ -202,6 +202,24 @@ public abstract partial class Connection
             : throw new UnsupportedException("getsockopt", RemoteEndpoint.ToString(), "no kernel socket is underneath");
     }
 
+    /// <summary>
+    /// The tick at which the peer was active last. Of a session that reads ahead of its handler bytes do not tell that:
+    /// they may be heartbeats, and none are held while the handler is at work.
+    /// </summary>
+    internal long ActiveTick => _frames is not { TellsActivity: true, BegunAt: < 0 } frames ? ReceivedTick
+        : frames.IsAtWork ? _ticks.Value : TickOf(frames.ActiveTick);
+
+    /// <summary>From now on a session says when its peer is active.</summary>
+    internal void TellActivity(bool isAtWork)
+    {
+        var frames = _frames ??= new Frames();
+        frames.ActiveTick = (int)_ticks.Value;
+        (frames.TellsActivity, frames.IsAtWork) = (true, isAtWork);
+    }
+
+    /// <summary>It said something just now.</summary>
+    internal void NoteActive() => _frames!.ActiveTick = (int)_ticks.Value;
+
     /// <summary>A wait for the loop on the loop would never end.</summary>
     private void ThrowIfHome(string operation)
     {

@@ -111,6 +111,48 @@ public sealed class PulseTests
     }
 
     [Fact]
+    public async Task Heartbeats_do_not_put_off_the_server_s_idle_timeout()
+    {
+        await using var pair = await ConnectAsync(new() { Heartbeat = Ping }, new() { Heartbeat = Ping },
+            (s, line) => s.SendAsync(line), o => o.IdleTimeout = 30 * Second);
+        await pair.Client.SendAsync("hello");
+        Assert.Equal("hello", await pair.Client.ReceiveAsync(Limits.Soon));
+        var served = (await pair.Served).Connection;
+        for (var second = 0; second < 28; second++)
+        {
+            _time.Advance(Second);
+            if (second is 11 or 27)
+                await Limits.UntilAsync(() => served.BytesReceived >= 6 + (second > 11 ? 10 : 5), "no heartbeat came");
+        }
+
+        Assert.Null(served.InputEndedFor);
+        for (var second = 0; second < 20; second++) // the last heartbeat came after the 24th
+            _time.Advance(Second);
+        Assert.Equal(CloseReason.Idle, served.InputEndedFor);
+    }
+
+    [Fact]
+    public async Task A_session_whose_handler_is_at_work_is_not_idle()
+    {
+        var work = new TaskCompletionSource();
+        await using var pair = await ConnectAsync(new() { Heartbeat = Ping }, new(), (_, _) => new(work.Task),
+            o => o.IdleTimeout = 30 * Second);
+        await pair.Client.SendAsync("hello");
+        var served = (await pair.Served).Connection;
+        for (var second = 0; second < 100; second++)
+            _time.Advance(Second);
+        Assert.Null(served.InputEndedFor);
+        work.SetResult();
+        for (var second = 0; second < 200 && served.InputEndedFor is null; second++)
+        {
+            _time.Advance(Second);
+            await Task.Yield();
+        }
+
+        await Limits.UntilAsync(() => served.InputEndedFor == CloseReason.Idle, "its silence was not noticed");
+    }
+
+    [Fact]
     public async Task Items_belong_to_one_session()
     {
         await using var pair = await ConnectAsync(new(), new(), (session, line) =>
