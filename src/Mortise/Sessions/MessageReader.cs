@@ -39,9 +39,6 @@ internal sealed class MessageReader<T>(Connection connection, Codec<T> codec, bo
         }
     }
 
-    /// <summary>Nobody reads any more.</summary>
-    public void Leave() => _throttle?.Leave();
-
     /// <summary>Gives back what was consumed and waits for more bytes; false at the end of the stream.</summary>
     public ValueTask<bool> FillAsync(CancellationToken cancellationToken) => _throttle is { IsWaiting: true }
         ? FillInTimeAsync(_throttle, cancellationToken) : ReceiveAsync(cancellationToken);

@@ -279,7 +279,6 @@ public sealed partial class Session<T> : IAsyncDisposable
         finally
         {
             _member?.LeaveAll(); // before the close, which may linger
-            _reader.Leave();
         }
     }
 

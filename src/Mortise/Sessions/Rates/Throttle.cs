@@ -28,6 +28,8 @@ internal sealed class Throttle
             _own = new Allowance(own, book.Time, isShared: false);
         if (book.Options.AddressRate is { } shared && connection.RemoteEndpoint.Customer is { } address)
             _shared = book.Enter(address, shared);
+        if (_shared is not null)
+            connection.Closed.UnsafeRegister(static t => ((Throttle)t!).Leave(), this);
         // Others of the address may have used it up: a new connection is no new allowance.
         _mayLackMessages = _mayLackBytes = _shared is not null;
     }
@@ -73,12 +75,7 @@ internal sealed class Throttle
     /// <summary>Ends when bytes may be received.</summary>
     public ValueTask WaitForBytesAsync() => WaitAsync(isMessage: false);
 
-    /// <summary>The session is over.</summary>
-    public void Leave()
-    {
-        if (_shared is not null && _connection.RemoteEndpoint.Customer is { } address)
-            _book.Leave(address, _shared);
-    }
+    private void Leave() => _book.Leave(_connection.RemoteEndpoint.Customer!, _shared!);
 
     private bool Count(Allowance? allowance, double amount, bool isMessage)
     {
