@@ -17,6 +17,7 @@ public abstract partial class Framing
         private readonly bool _keep;
         private readonly string _text;
         private readonly DelimiterSearch _search;
+        private readonly bool _isText;
 
         /// <param name="name">The rule's text without options; <c>line</c> and <c>line:crlf</c> are such rules.</param>
         /// <param name="delimiters">The first is the one that is written.</param>
@@ -28,6 +29,7 @@ public abstract partial class Framing
             _keep = keep;
             _text = name;
             _search = new DelimiterSearch(delimiters);
+            _isText = delimiters.All(d => d[^1] == '\n');
             if (delimiters.FirstOrDefault(d => !_search.CanEnd(d)) is { } dead)
                 throw Refused(name, $"the delimiter {Convert.ToHexString(dead)} can never end a frame: another one "
                     + "is inside it and always comes first", "leave one of the two out");
@@ -45,7 +47,10 @@ public abstract partial class Framing
             cut = default;
             foreach (var memory in scan.At == 0 ? buffer : buffer.Slice(scan.At))
             {
-                var end = _search.Find(memory.Span, ref scan.State);
+                var span = memory.Span;
+                if (scan.At == 0 && _isText && span is [0x16, ..])
+                    RefuseTlsHello(buffer);
+                var end = _search.Find(span, ref scan.State);
                 scan.At += end < 0 ? memory.Length : end;
                 scan.Looked += end < 0 ? memory.Length : end;
                 if (end < 0)

@@ -71,6 +71,21 @@ public abstract partial class Framing
     private static FrameException Invalid(string reason, string? hint = null) =>
         new(CloseReason.FrameInvalid, reason, hint);
 
+    /// <summary>
+    /// A TLS client says hello and waits for an answer: it is told now, not when a frame has taken too long, and its
+    /// hello is no line even where a byte of it ends one. No text begins like a record with a ClientHello (RFC 8446,
+    /// 5.1 and 4).
+    /// </summary>
+    private void RefuseTlsHello(in ReadOnlySequence<byte> frame)
+    {
+        Span<byte> first = stackalloc byte[7];
+        if (frame.Length < first.Length)
+            return;
+        frame.Slice(0, first.Length).CopyTo(first);
+        if (first is [0x16, 0x03, <= 0x04, _, _, 0x01, 0x00])
+            throw Invalid($"no {PortKind} message begins like this", Stranger(first));
+    }
+
     /// <summary>Names a peer of another protocol by the first bytes it sent, or null.</summary>
     private string? Stranger(ReadOnlySequence<byte> frame)
     {

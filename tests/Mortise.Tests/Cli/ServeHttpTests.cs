@@ -61,6 +61,17 @@ public sealed class ServeHttpTests
         Assert.StartsWith($"HTTP/1.1 {status} ", await ServeClient.AskAsync(endpoint, request));
     }
 
+    [Theory, InlineData("http-hello"), InlineData("echo --frame line")]
+    public async Task A_TLS_client_need_not_wait_for_its_answer(string kind)
+    {
+        var (server, endpoint) = await MortiseProcess.ServeAsync([.. kind.Split(' '), ":0"]);
+        await using var _ = server;
+        var curl = await MortiseProcess.RunShellAsync($"curl -sSk -m 10 https://127.0.0.1:{endpoint.Port}/");
+        Assert.Equal(35, curl.ExitCode); // CURLE_SSL_CONNECT_ERROR, not 28, which is a timeout
+        if (kind != "http-hello")
+            await server.OutputAsync("a TLS client on a port without TLS\\?");
+    }
+
     [Fact]
     public async Task An_endless_head_is_refused_at_32_KiB()
     {

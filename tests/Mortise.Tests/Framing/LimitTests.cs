@@ -40,6 +40,19 @@ public sealed class LimitTests
         Row.Observed("N08", $"{rule} {wire}: {received.Failure.Message}; {allocated} bytes allocated in all");
     }
 
+    [Theory, InlineData("line"), InlineData("line:crlf")]
+    public void A_TLS_client_on_a_port_of_lines_is_told_at_once(string rule)
+    {
+        var received = Streams.Receive(Framing.Parse(rule), Convert.FromHexString("16030100C8010000C40303"));
+        Assert.Equal(CloseReason.FrameInvalid, received.End);
+        Assert.Contains("a TLS client on a port without TLS?", received.Failure!.Hint);
+        received = Streams.Receive(Framing.Parse(rule), Convert.FromHexString("16030100C8010000C403030D0A"));
+        Assert.Empty(received.Frames);
+        Assert.Equal(CloseReason.FrameInvalid, received.End);
+        Assert.Equal(CloseReason.UnexpectedEof,
+            Streams.Receive(Framing.Parse(rule), Convert.FromHexString("16030100C8020000C40303")).End);
+    }
+
     [Fact]
     public void A_length_of_zero_is_a_legal_empty_frame()
     {

@@ -31,6 +31,13 @@ internal sealed record HttpRequest(string Method, string Target, string? Refusal
                 return request;
             }
 
+            // A TLS client, say, waits for an answer before it sends more.
+            if (!buffer.IsEmpty && buffer.FirstSpan[0] is not (>= (byte)'!' and <= (byte)'~' or 13 or 10))
+            {
+                connection.Input.AdvanceTo(buffer.End);
+                return Refused("400 Bad Request");
+            }
+
             looked = Math.Max(0, buffer.Length - 3);
             if (buffer.Length > HeadBytesMax || read.IsCompleted)
             {
