@@ -82,8 +82,8 @@ internal sealed class TextLog(Kind kind, ServeSettings settings, bool chinese, C
         var parts = new List<string>();
         if (accepted is { } served)
             parts.Add($"{Many(served, "connection")} served, {drained.Aborted} active"
-                + (drained.Aborted > 0 ? $", {drained.Aborted} aborted" : "")
-                + $", drained in {drained.Elapsed.TotalMilliseconds:0} ms");
+                + (drained.Aborted > 0 ? $", {drained.Aborted} aborted after " : ", drained in ")
+                + $"{drained.Elapsed.TotalMilliseconds:0} ms");
         if (datagrams is not null)
             parts.Add($"{Many(datagrams.Answered, "datagram")} answered, drops {datagrams.Drops}"
                 + (datagrams.ChaosLost > 0 ? $", {datagrams.ChaosLost} lost by --chaos" : ""));

@@ -136,7 +136,7 @@ internal static class EndpointParser
         else if (text[0] == '[')
             return TrySplitBracketed(text, out host, out port, out refusal);
         else if (colon != text.LastIndexOf(':'))
-            refusal = new("an IPv6 address stands in brackets", $"for example {scheme}[{GuessV6(text)}]:9003");
+            refusal = new("an IPv6 address stands in brackets", $"for example {scheme}{BracketedV6(text)}");
         else if (colon >= 0)
             (host, port) = (text[..colon], text[(colon + 1)..]);
         else if (text.All(char.IsAsciiDigit))
@@ -146,7 +146,13 @@ internal static class EndpointParser
         return refusal.Reason is null;
     }
 
-    private static string GuessV6(string text) => HostText.IsV6(text) ? text : "::1";
+    /// <summary><c>::1:80</c> is an address as a whole too, but who typed it meant a port.</summary>
+    private static string BracketedV6(string text)
+    {
+        var (host, port) = (text[..text.LastIndexOf(':')], text[(text.LastIndexOf(':') + 1)..]);
+        return HostText.IsV6(host) && ushort.TryParse(port, NumberStyles.None, null, out _) ? $"[{host}]:{port}"
+            : $"[{(HostText.IsV6(text) ? text : "::1")}]:9003";
+    }
 
     private static bool TrySplitBracketed(string text, out string host, out string port, out Refusal refusal)
     {

@@ -49,6 +49,8 @@ public sealed class EndpointTests
     [InlineData("http://host:81", "tcp://host:81")]
     [InlineData("ftp://x:1", "use tcp://")]
     [InlineData("::1:80", "brackets")]
+    [InlineData("tcp://::1:80", "tcp://[::1]:80")]
+    [InlineData("2001:db8:1:2:3:4:5:6", "[2001:db8:1:2:3:4:5:6]:9003")]
     [InlineData("::1", "[::1]:9003")]
     [InlineData("tcp://[::1]", "[::1]:9003")]
     [InlineData("tcp://[::1:80", "not closed")]
