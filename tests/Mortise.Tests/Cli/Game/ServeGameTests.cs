@@ -80,7 +80,8 @@ public sealed class ServeGameTests
             }
             else
             {
-                var pattern = Regex.Replace(Regex.Escape(line), @"(?<=^state\\ )\d+|(?<=token=)[0-9a-f]{32}", "[0-9a-f]+");
+                var pattern = Regex.Replace(Regex.Escape(line), @"(?<=^state\\ )\d+|(?<=token=)[0-9a-f]{32}",
+                    "[0-9a-f]+");
                 await nc.OutputAsync($"^{pattern}$");
             }
         }
