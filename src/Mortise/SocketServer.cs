@@ -134,6 +134,8 @@ public sealed class SocketServer : IAsyncDisposable
         var server = new ConnectionServer(options);
         try
         {
+            if (options.ForRooms.Count > 0)
+                server.Shared(static s => new GroupRegistry(s)).Begin();
             server.Listen([.. endpoints.Select(e => (At: Engine.Bindable(e.Endpoint), e.Handler))
                 .Select(e => (Engine.For(e.At, options.Transport), e.At, e.Handler))]);
             return new SocketServer(server, options);

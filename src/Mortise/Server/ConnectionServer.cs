@@ -142,6 +142,8 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
         foreach (var connection in _watch.Live)
             connection.AbortFor(CloseReason.Drain);
         await LeaveAsync().ConfigureAwait(false);
+        foreach (var shared in _shared.Values.OfType<IAsyncDisposable>())
+            await shared.DisposeAsync().ConfigureAwait(false);
         Dispose();
     }
 
@@ -151,6 +153,8 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
         _acceptor.Close();
         foreach (var connection in _watch.Live)
             connection.AbortFor(CloseReason.Drain);
+        foreach (var shared in _shared.Values.OfType<IAsyncDisposable>())
+            _ = shared.DisposeAsync();
         _watch.Dispose();
         Counters.Dispose();
     }

@@ -171,6 +171,9 @@ public sealed class ServerOptions
     /// <summary>What the kernel is told about the sockets.</summary>
     public TransportOptions Transport { get; } = new();
 
+    /// <summary>What the rooms above keep here until the server starts.</summary>
+    internal List<object> ForRooms { get; } = [];
+
     /// <summary>Where the server logs. Default nowhere; <c>RunAsync</c> tells its warnings on standard error.</summary>
     public ILogger Logger { get; set; } = NullLogger.Instance;
 

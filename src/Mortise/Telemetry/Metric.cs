@@ -27,6 +27,9 @@ internal enum DropReason
 
     /// <summary>Nobody waited for this reply any more.</summary>
     LateReply,
+
+    /// <summary>The backplane could not take it, or what it brought was no message.</summary>
+    Backplane,
 }
 
 /// <summary>

@@ -71,4 +71,12 @@ internal static partial class ServerLog
         + "{Outcome}; {Others} more times since the last such line")]
     public static partial void OverRate(ILogger logger, long connection, string? peer, string limit, string outcome,
         long others);
+
+    /// <summary>Once, until something works again.</summary>
+    [LoggerMessage(21, LogLevel.Warning, "The backplane fails ({Operation}); groups reach the members on this server "
+        + "only, until it works again")]
+    public static partial void BackplaneFails(ILogger logger, Exception exception, string operation);
+
+    [LoggerMessage(22, LogLevel.Warning, "What the backplane brought for group {Group} is no message; nobody got it")]
+    public static partial void BadFromBackplane(ILogger logger, Exception exception, string group);
 }

@@ -1,13 +1,11 @@
-using System.Buffers;
 using System.Collections.Concurrent;
 using System.Text;
 using Mortise.Server;
-using Mortise.Telemetry;
 
 namespace Mortise.Sessions.Groups;
 
 /// <summary>All groups of one server. Their names come from peers, so everything here has a bound.</summary>
-internal sealed class GroupRegistry(ConnectionServer server)
+internal sealed class GroupRegistry(ConnectionServer server) : IAsyncDisposable
 {
     public const int GroupsPerSession = 64;
     public const int GroupsPerServer = 100_000;
@@ -16,14 +14,11 @@ internal sealed class GroupRegistry(ConnectionServer server)
     /// <summary>Written to members of one loop before it turns to the kernel.</summary>
     private const long TurnBytesMax = 64 * 1024;
 
-    private const int KeptBytesMax = 64 * 1024;
     private static readonly object Nowhere = new();
-
-    [ThreadStatic]
-    private static ArrayBufferWriter<byte>? t_encoder;
 
     private readonly ConcurrentDictionary<RoomKey, Room> _rooms = new();
     private readonly ConcurrentDictionary<object, Lane> _lanes = new();
+    private readonly Dictionary<Type, Bridge> _bridges = [];
     private int _count;
 
     public ConnectionServer Server => server;
@@ -72,7 +67,11 @@ internal sealed class GroupRegistry(ConnectionServer server)
             room = new Room(key);
             room.TryAdd(member, out _);
             if (_rooms.TryAdd(key, room))
+            {
+                Look(key);
                 return room;
+            }
+
             Interlocked.Decrement(ref _count); // somebody else made it meanwhile
         }
     }
@@ -83,25 +82,22 @@ internal sealed class GroupRegistry(ConnectionServer server)
             return;
         _rooms.TryRemove(new(room.Key, room));
         Interlocked.Decrement(ref _count);
+        Look(room.Key);
     }
 
     /// <summary>Does not throw: who cannot be reached is counted.</summary>
     public BroadcastResult Broadcast<T>(RoomKey key, T message, long exceptId)
     {
         var result = default(BroadcastResult);
-        if (Find(key) is not { } room)
+        var bridge = BridgeOf<T>();
+        var room = Find(key);
+        if (room is null && bridge is null)
             return result;
-        byte[]? bytes = null;
-        Roll? last = null;
-        foreach (var roll in room.Rolls)
-        {
-            if (roll.Codec != last?.Codec)
-                bytes = TryEncode((Codec<T>)roll.Codec, message, key.Name);
-            last = roll;
-            result = result.And(bytes is null ? new(0, roll.Members.Count(m => m.Id != exceptId))
-                : roll.Lane.Deliver(new Delivery(roll, bytes, exceptId)));
-        }
-
+        var encodings = new Encodings<T>(this, key.Name, message, bridge?.Codec);
+        foreach (var roll in room?.Rolls ?? [])
+            result = result.And(encodings.In(roll.Codec) is { } bytes
+                ? roll.Lane.Deliver(new Delivery(roll, bytes, exceptId)) : new(0, Others(roll, exceptId)));
+        Publish(bridge, key, ref encodings);
         return result;
     }
 
@@ -109,19 +105,17 @@ internal sealed class GroupRegistry(ConnectionServer server)
     public async ValueTask<BroadcastResult> BroadcastAsync<T>(RoomKey key, T message, long exceptId)
     {
         var result = default(BroadcastResult);
-        if (Find(key) is not { } room)
+        var bridge = BridgeOf<T>();
+        var room = Find(key);
+        if (room is null && bridge is null)
             return result;
-        byte[]? bytes = null;
-        Roll? last = null;
+        var encodings = new Encodings<T>(this, key.Name, message, bridge?.Codec);
         var deliveries = new List<Task<BroadcastResult>>();
-        foreach (var roll in room.Rolls)
+        foreach (var roll in room?.Rolls ?? [])
         {
-            if (roll.Codec != last?.Codec)
-                bytes = TryEncode((Codec<T>)roll.Codec, message, key.Name);
-            last = roll;
-            if (bytes is null)
+            if (encodings.In(roll.Codec) is not { } bytes)
             {
-                result = result.And(new(0, roll.Members.Count(m => m.Id != exceptId)));
+                result = result.And(new(0, Others(roll, exceptId)));
                 continue;
             }
 
@@ -130,31 +124,44 @@ internal sealed class GroupRegistry(ConnectionServer server)
             deliveries.Add(delivery.Over);
         }
 
+        Publish(bridge, key, ref encodings);
         foreach (var delivery in deliveries)
             result = result.And(await delivery.ConfigureAwait(false));
         return result;
     }
 
-    /// <summary>A codec that throws has nobody above it whom the exception would help.</summary>
-    private byte[]? TryEncode<T>(Codec<T> codec, T message, string name)
+    /// <summary>Opens the ways to the backplanes; once, before there is anybody.</summary>
+    public GroupRegistry Begin()
     {
-        var encoder = t_encoder ?? new ArrayBufferWriter<byte>();
-        t_encoder = null; // one that is used inside an encoder is another one
-        try
+        foreach (var use in server.Options.ForRooms.OfType<BackplaneUse>())
         {
-            codec.Write(message, encoder);
-            return encoder.WrittenSpan.ToArray();
+            var bridge = use.Begin(this);
+            _bridges.Add(bridge.Messages, bridge);
+            bridge.Begin();
         }
-        catch (Exception e)
-        {
-            ServerLog.NotEncoded(server.Options.Log, e, name);
-            return null;
-        }
-        finally
-        {
-            encoder.ResetWrittenCount();
-            if (encoder.Capacity <= KeptBytesMax)
-                t_encoder = encoder;
-        }
+
+        return this;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var bridge in _bridges.Values)
+            await bridge.DisposeAsync().ConfigureAwait(false);
+    }
+
+    private static int Others(Roll roll, long exceptId) => roll.Members.Count(m => m.Id != exceptId);
+
+    private static void Publish<T>(Bridge<T>? bridge, RoomKey key, ref Encodings<T> encodings)
+    {
+        if (bridge is not null && encodings.In(bridge.Codec) is { } bytes)
+            bridge.Publish(key.Name, bytes);
+    }
+
+    private Bridge<T>? BridgeOf<T>() => _bridges.Count == 0 ? null : _bridges.GetValueOrDefault(typeof(T)) as Bridge<T>;
+
+    private void Look(RoomKey key)
+    {
+        if (_bridges.Count > 0 && _bridges.TryGetValue(key.Messages, out var bridge))
+            bridge.Look(key.Name);
     }
 }

@@ -13,10 +13,10 @@ public sealed class Hall : IAsyncDisposable
     private readonly MemoryNetwork _network = new();
     private readonly string _way;
 
-    private Hall(string way, Action<ServerOptions>? configure)
+    private Hall(string way, Action<ServerOptions>? configure, Codec<string> codec)
     {
         _way = way;
-        Server = SocketServer.Start(way == "memory" ? "mem:hall" : "tcp://127.0.0.1:0", Codec.Lines(), HearAsync, o =>
+        Server = SocketServer.Start(way == "memory" ? "mem:hall" : "tcp://127.0.0.1:0", codec, HearAsync, o =>
         {
             Tune(o.Transport, Enum.TryParse<EngineKind>(way, out var kind) ? kind : EngineKind.Managed);
             o.CloseLinger = TimeSpan.Zero;
@@ -36,7 +36,8 @@ public sealed class Hall : IAsyncDisposable
     /// <summary>What a session's own handler does with a line, besides its arrival.</summary>
     public Func<Session<string>, string, ValueTask>? OnLine { get; set; }
 
-    public static Hall Open(string way, Action<ServerOptions>? configure = null) => new(way, configure);
+    public static Hall Open(string way, Action<ServerOptions>? configure = null,
+        Codec<string>? codec = null) => new(way, configure, codec ?? Codec.Lines());
 
     /// <summary>A client, and the server's session for it. The client's side receives only what is asked for.</summary>
     public async Task<(Session<string> Client, Session<string> Member)> EnterAsync(bool slow = false)
