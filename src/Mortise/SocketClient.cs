@@ -22,8 +22,7 @@ public static class SocketClient
         var options = new ClientOptions();
         configure?.Invoke(options);
         options.Transport.Home = SynchronizationContext.Current; // here: a name that is looked up leads elsewhere
-        var transport = Engine.For(endpoint, options.Transport);
-        return new Connector(transport, options).ConnectAsync(endpoint, cancellationToken);
+        return DialAsync(endpoint, options, cancellationToken);
     }
 
     /// <summary>Connects and speaks messages.</summary>
@@ -46,4 +45,43 @@ public static class SocketClient
         var connection = await ConnectAsync(endpoint, configure, cancellationToken).ConfigureAwait(false);
         return new Session<T>(connection, codec, session).Begin();
     }
+
+    /// <summary>
+    /// A client that connects now and comes back whenever its connection ends, until it is disposed.
+    /// </summary>
+    /// <param name="endpoint">Of the server; a name is looked up again for each attempt.</param>
+    /// <param name="codec">Makes messages of bytes and bytes of messages.</param>
+    /// <param name="configure">Pauses, login, what happens to messages while there is no connection.</param>
+    /// <exception cref="UnsupportedException">No transport here carries the endpoint.</exception>
+    /// <example>
+    /// <code>
+    /// await using var client = SocketClient.Create("chat.example:7007", Codec.Lines(), o =>
+    ///     o.OnConnected = (s, ct) => s.SendAsync("login dev", ct));
+    /// await client.SendAsync("hello");
+    /// await foreach (var line in client.Messages)
+    ///     Console.WriteLine(line);
+    /// </code>
+    /// </example>
+    public static SocketClient<T> Create<T>(Endpoint endpoint, Codec<T> codec,
+        Action<SocketClientOptions<T>>? configure = null) => Create([endpoint], codec, configure);
+
+    /// <summary>The same with several servers: in their order, the last good one first.</summary>
+    /// <exception cref="ArgumentException">There is no endpoint.</exception>
+    /// <exception cref="UnsupportedException">No transport here carries one of the endpoints.</exception>
+    public static SocketClient<T> Create<T>(IEnumerable<Endpoint> endpoints, Codec<T> codec,
+        Action<SocketClientOptions<T>>? configure = null)
+    {
+        Endpoint[] all = [.. endpoints];
+        if (all.Length == 0)
+            throw new ArgumentException("A client needs at least one endpoint.", nameof(endpoints));
+        var options = new SocketClientOptions<T>();
+        configure?.Invoke(options);
+        foreach (var endpoint in all)
+            Engine.For(endpoint, options.Transport); // what can never be must not be tried for ever
+        return new SocketClient<T>(all, codec, options, (endpoint, stop) => DialAsync(endpoint, options, stop));
+    }
+
+    private static ValueTask<Connection> DialAsync(Endpoint endpoint, ClientOptions options,
+        CancellationToken cancellationToken) =>
+        new Connector(Engine.For(endpoint, options.Transport), options).ConnectAsync(endpoint, cancellationToken);
 }

@@ -1,7 +1,7 @@
 namespace Mortise;
 
 /// <summary>How a client connects.</summary>
-public sealed class ClientOptions
+public class ClientOptions
 {
     /// <summary>One for all clients, so that they share what it remembers.</summary>
     private static readonly Resolver s_resolver = new();

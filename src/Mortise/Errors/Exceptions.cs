@@ -146,3 +146,30 @@ public sealed class UnsupportedException(string operation, string? endpoint, str
 /// </summary>
 public sealed class GroupLimitException(string group, string reason, string? hint = null)
     : MortiseException("group", group, "group_limit", reason, hint);
+
+/// <summary>What is known of a message whose sending failed.</summary>
+public enum SendOutcome
+{
+    /// <summary>No byte of it was given to the kernel: it can be sent again without being there twice.</summary>
+    NeverSent,
+    /// <summary>
+    /// It was on its way when the connection ended: the peer has got it or not. Only who can tell a repetition may
+    /// send it again.
+    /// </summary>
+    Unknown,
+}
+
+/// <summary>
+/// A <see cref="SocketClient{T}"/> did not send a message, or does not know whether it did: <see cref="Outcome"/> says
+/// which. The inner exception, where there is one, is why there was no connection, or why it ended.
+/// </summary>
+public sealed class UndeliveredException(string operation, string? endpoint, SendOutcome outcome, string symbol,
+    string reason, string? hint = null, Exception? inner = null)
+    : MortiseException(operation, endpoint, symbol, reason, hint, inner: inner)
+{
+    /// <summary>What is known of the message.</summary>
+    public SendOutcome Outcome { get; } = outcome;
+
+    /// <summary>Why the connection ended that was to carry it; null where there was none.</summary>
+    public CloseReason? CloseReason => (InnerException as ConnectionException)?.CloseReason;
+}

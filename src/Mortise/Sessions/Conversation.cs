@@ -30,6 +30,9 @@ internal sealed class Conversation<T>
 
     public Requests<T>? Requests { get; }
 
+    /// <summary>Completes, and does not fail, when nothing more is read.</summary>
+    public Task Reading => _reading ?? Task.CompletedTask;
+
     /// <summary>Begins to read, once.</summary>
     public void Begin()
     {

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
 using Mortise.Server;
 using Mortise.Sessions;
+using Mortise.Sessions.Asking;
 
 namespace Mortise;
 
@@ -22,11 +23,15 @@ public sealed partial class Session<T> : IAsyncDisposable
     private volatile bool _batching;
     private volatile bool _finished;
 
-    internal Session(Connection connection, Codec<T> codec, SessionOptions<T>? options = null)
+    /// <param name="connection">The bytes underneath.</param>
+    /// <param name="codec">Makes messages of them.</param>
+    /// <param name="options">What it does besides.</param>
+    /// <param name="readsAhead">It reads from <see cref="Begin"/> on, also where the options do not need that.</param>
+    internal Session(Connection connection, Codec<T> codec, SessionOptions<T>? options = null, bool readsAhead = false)
     {
         Connection = connection;
         _codec = codec;
-        var talks = options is { IsNeeded: true };
+        var talks = readsAhead || options is { IsNeeded: true };
         _reader = new MessageReader<T>(connection, codec, keeps: talks);
         if (talks)
             _talk = new Conversation<T>(this, _reader, options!, Write);
@@ -140,10 +145,7 @@ public sealed partial class Session<T> : IAsyncDisposable
             throw Conversation<T>.Unexplained();
         if (Connection.BytesQueued >= QueueBytesMax)
             return new ValueTask<T>(_talk.AskSlowlyAsync(FlushAsync(default), message, timeout, cancellationToken));
-        var request = _talk.Ask(message, timeout, cancellationToken);
-        if (!_batching || Connection.BytesQueued >= BatchBytesMax)
-            Connection.FlushSoon();
-        return new ValueTask<T>(request.Task);
+        return new ValueTask<T>(Ask(message, timeout, cancellationToken).Task);
     }
 
     /// <summary>
@@ -229,6 +231,46 @@ public sealed partial class Session<T> : IAsyncDisposable
         }
     }
 
+    /// <summary>Sends a request without waiting for anything; the session has a correlation.</summary>
+    internal Request<T> Ask(T message, TimeSpan? timeout, CancellationToken cancellationToken)
+    {
+        var request = _talk!.Ask(message, timeout, cancellationToken);
+        if (!_batching || Connection.BytesQueued >= BatchBytesMax)
+            Connection.FlushSoon();
+        return request;
+    }
+
+    /// <summary>Completes when a session that reads ahead reads no more.</summary>
+    internal Task Reading => _talk!.Reading;
+
+    /// <summary>The next message of a session that reads ahead, with its bytes on the wire.</summary>
+    internal bool TryNext(out T message, out long bytes) => _talk!.Backlog.TryTake(out message!, out bytes);
+
+    /// <summary>Waits for more of a session that reads ahead; false at the end, or why it ended.</summary>
+    internal ValueTask<bool> AheadAsync() => _talk!.Backlog.WaitAsync(default);
+
+    /// <summary>Writes a message, and does not flush. When it throws, the message does not leave.</summary>
+    internal void Write(T message)
+    {
+        try
+        {
+            Connection.BeginMessage();
+            try
+            {
+                _codec.Write(message, Connection.Output);
+            }
+            finally
+            {
+                Connection.EndMessage();
+            }
+        }
+        catch (FrameException e)
+        {
+            e.At(RemoteEndpoint.ToString()); // framing knows no sockets
+            throw;
+        }
+    }
+
     /// <summary>Requests whose replies are still expected.</summary>
     internal int RequestsUnderWay => _talk?.Requests?.Count ?? 0;
 
@@ -300,27 +342,6 @@ public sealed partial class Session<T> : IAsyncDisposable
     {
         while (await TryReceiveAsync(cancellationToken).ConfigureAwait(false) is (true, var message))
             yield return message;
-    }
-
-    private void Write(T message)
-    {
-        try
-        {
-            Connection.BeginMessage();
-            try
-            {
-                _codec.Write(message, Connection.Output);
-            }
-            finally
-            {
-                Connection.EndMessage();
-            }
-        }
-        catch (FrameException e)
-        {
-            e.At(RemoteEndpoint.ToString()); // framing knows no sockets
-            throw;
-        }
     }
 
     private ValueTask FlushAsync(CancellationToken cancellationToken)

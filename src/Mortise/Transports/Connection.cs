@@ -271,6 +271,12 @@ public abstract partial class Connection : IAsyncDisposable
     internal virtual ValueTask FlushAsync(CancellationToken cancellationToken) =>
         Flushed(Output.FlushAsync(cancellationToken));
 
+    /// <summary>
+    /// A flush that completes when the kernel has taken all that was written, also on the thread where the connection
+    /// lives, where a usual one completes sooner.
+    /// </summary>
+    internal virtual ValueTask FlushWhollyAsync(CancellationToken cancellationToken) => FlushAsync(cancellationToken);
+
     /// <summary>Of a flush only its end counts.</summary>
     private protected ValueTask Flushed(ValueTask<FlushResult> flush)
     {

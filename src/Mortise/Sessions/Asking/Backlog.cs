@@ -31,15 +31,18 @@ internal sealed class Backlog<T>(long bytesMax)
         _messages.Writer.TryWrite((message, bytes));
     }
 
-    public bool TryTake([MaybeNullWhen(false)] out T message)
+    public bool TryTake([MaybeNullWhen(false)] out T message) => TryTake(out message, out _);
+
+    /// <summary>The same, with what the message counted for.</summary>
+    public bool TryTake([MaybeNullWhen(false)] out T message, out long bytes)
     {
         if (!_messages.Reader.TryRead(out var next))
         {
-            message = default;
+            (message, bytes) = (default, 0);
             return false;
         }
 
-        message = next.Message;
+        (message, bytes) = (next.Message, next.Bytes - MessageBytes);
         if (Interlocked.Add(ref _bytes, -next.Bytes) <= bytesMax / 2 && Volatile.Read(ref _room) is not null)
             MakeRoom();
         return true;

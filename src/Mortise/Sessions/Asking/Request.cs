@@ -11,6 +11,9 @@ internal class Request<T>(Requests<T> requests, Func<TimeSpan, Exception> timedO
     private ITimer? _timer;
     private TimeSpan _timeout;
 
+    /// <summary>It was written. Its requests set it under their lock, so that it is final when they return.</summary>
+    public bool IsSent { get; set; }
+
     /// <summary>From now on it can be given up; before it is sent, so that nothing can come too early.</summary>
     public void Arm(TimeSpan timeout, TimeProvider time, CancellationToken cancellationToken)
     {

@@ -48,7 +48,11 @@ internal abstract class Requests<T>(Func<T, bool>? isReply)
             else if (Count >= max)
                 return false;
             else
+            {
                 Enter(request, message, write);
+                request.IsSent = true;
+            }
+
             return true;
         }
     }
@@ -134,7 +138,7 @@ internal sealed class RequestsById<T, TId>(Func<T, TId> id, Func<T, TId, T> with
         write(withId(message, name));
         _waiting.Add(name, request);
         _count++;
-        (((Named)request).Id, ((Named)request).IsSent) = (name, true);
+        ((Named)request).Id = name;
     }
 
     private protected override bool TryRemove(T reply, out Request<T>? request)
@@ -183,8 +187,6 @@ internal sealed class RequestsById<T, TId>(Func<T, TId> id, Func<T, TId, T> with
         : Request<T>(requests, timedOut)
     {
         public TId Id { get; set; } = default!;
-
-        public bool IsSent { get; set; }
     }
 }
 

@@ -120,6 +120,9 @@ internal sealed class LoopConnection : Connection
         Loop.IsCurrent ? Flushed(_writer.FlushAsync(cancellationToken))
         : _writer.FlushedFromElsewhereAsync(cancellationToken);
 
+    internal override ValueTask FlushWhollyAsync(CancellationToken cancellationToken) =>
+        _writer.FlushedFromElsewhereAsync(cancellationToken);
+
     internal override bool IsClosing => Volatile.Read(ref _closing) is not null;
 
     internal override void EndInputFor(CloseReason reason)
