@@ -1,3 +1,4 @@
+using Mortise.Peers.Chatting;
 using Mortise.Peers.Running;
 
 namespace Mortise.Peers.Soaking;
@@ -25,6 +26,8 @@ internal sealed record Soak(string Name, string About, string[] Engines, bool On
             StampedeSoak.RunAsync),
         new("mixed", "2,000 clients at 10,000 messages a second, others that come and go, hostile ones; an hour", Loops,
             true, MixedSoak.RunAsync),
+        new("chat", "mortise serve chat: a reader stopped for 30 s, then bad networks for 10 minutes", Loops, true,
+            ChatSoak.RunAsync),
     ];
 
     public static string Usage => $"""
