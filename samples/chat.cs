@@ -7,19 +7,24 @@ await SocketServer.RunAsync(args is [var at] ? at : ":7007", ServeAsync, o => o.
 
 async Task ServeAsync(Connection connection)
 {
-    var name = $"guest{connection.Id}";
-    Group<string>? room = null;
+    var me = connection.AsSession(codec); // there before the first line: who only listens is in the room too
+    var (name, room) = ($"guest{me.Id}", me.Groups["lobby"]);
+    me.OnMissed = (s, count) => s.TrySend($"* you read too slowly and missed {count} lines");
     try
     {
-        await connection.HandleAsync(codec, HearAsync);
+        room.Add(me);
+        room.Broadcast($"* {name} is here");
+        await me.HandleAsync((_, line) => HearAsync(line));
     }
     finally
     {
-        room?.Broadcast($"* {name} left"); // who is gone has left its groups already
+        room.Broadcast($"* {name} left"); // who is gone has left its groups already
     }
 
-    async ValueTask HearAsync(Session<string> me, string line)
+    async ValueTask HearAsync(string line)
     {
+        // Without this, what one writes could move the cursor of another's terminal.
+        line = string.Concat(line.Where(c => !char.IsControl(c)));
         switch (line.Split(' ', 2))
         {
             case ["/name", var wanted]:
@@ -29,12 +34,11 @@ async Task ServeAsync(Connection connection)
                 try
                 {
                     var next = me.Groups[wanted];
-                    room?.Remove(me);
-                    room?.Broadcast($"* {name} left");
+                    room.Remove(me);
+                    room.Broadcast($"* {name} left");
                     next.Add(me);
                     room = next;
-                    me.OnMissed = (s, count) => s.TrySend($"* you read too slowly and missed {count} lines");
-                    next.Broadcast($"* {name} is here");
+                    room.Broadcast($"* {name} is here");
                 }
                 catch (GroupLimitException e) // names come from peers
                 {
@@ -43,14 +47,13 @@ async Task ServeAsync(Connection connection)
 
                 break;
             case ["/who"]:
-                await me.SendAsync($"* {room?.Count ?? 0} here");
+                await me.SendAsync($"* {room.Count} here");
                 break;
             case ["/quit"]:
                 me.Finish();
                 break;
             default:
-                if (room?.Broadcast($"{name}: {line}", except: me) is null)
-                    await me.SendAsync("* first: /join ROOM");
+                room.Broadcast($"{name}: {line}", except: me);
                 break;
         }
     }

@@ -89,7 +89,8 @@ internal sealed class ChatRound(ChatServer server, int seed, TimeSpan time)
             var proxies = new List<ChaosProxy>();
             try
             {
-                var name = string.Create(CultureInfo.InvariantCulture, $"m{room}-{Interlocked.Increment(ref _mortals)}");
+                var number = Interlocked.Increment(ref _mortals);
+                var name = string.Create(CultureInfo.InvariantCulture, $"m{room}-{number}");
                 var mortal = await EnterAsync(proxies, room, name, isJson: random.Next(2) == 0);
                 using var life = CancellationTokenSource.CreateLinkedTokenSource(over);
                 life.CancelAfter(random.Next(100, 1500));

@@ -4,8 +4,8 @@ using Mortise.Peers.Soaking;
 namespace Mortise.Peers.Chatting;
 
 /// <summary>
-/// The chat under a stopped reader, and then for ten minutes behind bad networks: round after round in fresh rooms, each
-/// with the next seed, until the time is over.
+/// The chat under a stopped reader, and then for ten minutes behind bad networks: round after round in fresh rooms,
+/// each with the next seed, until the time is over.
 /// </summary>
 internal static class ChatSoak
 {

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Mortise.Cli.Talk.Playing;
 
 namespace Mortise.Cli.Talk;
 
@@ -21,12 +22,28 @@ internal static class ConnectVerb
               mortise connect :10000 --send 'hi {n}\n' --every 1s --count 3
               mortise connect :9003 --retry 10            # started before the server
               mortise connect :7007 --send ping --expect pong --timeout 2s
+              mortise connect :9000 --chat                # a person in `serve chat`
             """) { to };
+        var chat = new Option<bool>("--chat")
+        {
+            Description = "talk in `serve chat`: what comes stays above what you type; comes back after a break",
+        };
+        var nick = new Option<string?>("--nick") { Description = "with --chat: your name there", HelpName = "NAME" };
+        command.Add(chat);
+        command.Add(nick);
         talk.AddTo(command);
         dial.AddTo(command);
-        command.SetAction((parsed, cancellationToken) => RunAsync(parsed, Endpoint.Parse(parsed.GetValue(to)!), talk,
+        command.SetAction((parsed, cancellationToken) => parsed.GetValue(chat)
+            ? ChatAsync(Endpoint.Parse(parsed.GetValue(to)!), parsed.GetValue(nick), cancellationToken)
+            : RunAsync(parsed, Endpoint.Parse(parsed.GetValue(to)!), talk,
             dial, talk.OutgoingOf(parsed), cancellationToken));
         return command;
+    }
+
+    private static async Task<int> ChatAsync(Endpoint endpoint, string? name, CancellationToken cancellationToken)
+    {
+        await new ChatTalk(endpoint, Screen.Open()).RunAsync(name, cancellationToken);
+        return ExitCodes.Ok;
     }
 
     /// <summary>Connects and talks; send uses it too, where its endpoint is a stream.</summary>

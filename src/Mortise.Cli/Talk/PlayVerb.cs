@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Mortise.Cli.Talk.Playing;
 
 namespace Mortise.Cli.Talk;
 
@@ -27,15 +28,34 @@ internal static class PlayVerb
             Description = "the longest wait for the connection and for an answer",
             DefaultValueFactory = _ => "10s",
         };
+        var room = new Option<string?>("--room")
+        {
+            Description = "play in this room, with the arrow keys; comes back after a break",
+            HelpName = "ROOM",
+        };
+        var name = new Option<string>("--name")
+        {
+            Description = "with --room: your name there",
+            DefaultValueFactory = _ => $"p{Environment.ProcessId}",
+        };
         var command = new Command("play", "Words from stdin to the game server, its answers back: mortise play :9003")
         {
-            at, endFlag, frame, timeout,
+            at, endFlag, frame, timeout, room, name,
         };
-        command.SetAction((parsed, cancellationToken) => RunAsync(Endpoint.Parse(parsed.GetValue(at)!),
+        command.SetAction((parsed, cancellationToken) => parsed.GetValue(room) is { } field
+            ? RoomAsync(new GameTalk(Endpoint.Parse(parsed.GetValue(at)!), Framing.Parse(parsed.GetValue(frame)!),
+                parsed.GetValue(endFlag)!, field, parsed.GetValue(name)!), cancellationToken)
+            : RunAsync(Endpoint.Parse(parsed.GetValue(at)!),
             Framing.Parse(parsed.GetValue(frame)!), parsed.GetValue(endFlag)!,
             TextValues.Time(parsed.GetValue(timeout)!, timeout.Name), parsed.GetValue<string>("--lang")!,
             cancellationToken));
         return command;
+    }
+
+    private static async Task<int> RoomAsync(GameTalk talk, CancellationToken cancellationToken)
+    {
+        await talk.RunAsync(cancellationToken);
+        return ExitCodes.Ok;
     }
 
     private static async Task<int> RunAsync(Endpoint endpoint, Framing framing, string endFlag, TimeSpan timeout,
