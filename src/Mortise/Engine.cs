@@ -4,6 +4,7 @@ using Mortise.Transports;
 using Mortise.Transports.Linux;
 using Mortise.Transports.Managed;
 using Mortise.Transports.Memory;
+using Mortise.Transports.Packets;
 
 namespace Mortise;
 
@@ -13,6 +14,7 @@ namespace Mortise;
 internal static class Engine
 {
     private static readonly MemoryTransport Memory = new();
+    private static readonly PacketTransport Packets = new();
     private static readonly ConcurrentDictionary<EngineChoice, Transport> Engines = new();
 
     /// <summary>
@@ -31,10 +33,7 @@ internal static class Engine
         EndpointKind.Tcp or EndpointKind.Unix => Engines.GetOrAdd(Choose(options), Make),
         EndpointKind.Tls => throw new UnsupportedException("open", endpoint.ToString(),
             "this version has no TLS", "use tcp:// behind a TLS proxy until it has"),
-        EndpointKind.UnixSeqPacket => throw new UnsupportedException("open", endpoint.ToString(),
-            "this version does not carry sequenced packets", "use unix: with a framing rule, e.g. --frame len:4"),
-        _ => throw new UnsupportedException("open", endpoint.ToString(),
-            "datagrams are no stream: they cannot carry a connection", "use DatagramSocket"),
+        _ => Packets,
     };
 
     private static EngineChoice Choose(TransportOptions options)

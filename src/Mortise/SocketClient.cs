@@ -82,6 +82,12 @@ public static class SocketClient
     }
 
     private static ValueTask<Connection> DialAsync(Endpoint endpoint, ClientOptions options,
-        CancellationToken cancellationToken) =>
-        new Connector(Engine.For(endpoint, options.Transport), options).ConnectAsync(endpoint, cancellationToken);
+        CancellationToken cancellationToken)
+    {
+        if (options.ProxyHeader is not null && endpoint.IsDatagram)
+            throw new UnsupportedException("connect", endpoint.ToString(), "a PROXY header leads a stream",
+                "leave ClientOptions.ProxyHeader out, or use tcp://");
+        return new Connector(Engine.For(endpoint, options.Transport), options).ConnectAsync(endpoint,
+            cancellationToken);
+    }
 }

@@ -99,6 +99,9 @@ public sealed class Endpoint : IEquatable<Endpoint>
     public bool IsStream =>
         Kind is EndpointKind.Tcp or EndpointKind.Tls or EndpointKind.Unix or EndpointKind.Memory;
 
+    /// <summary>Whole messages that may be lost: UDP and Unix datagrams.</summary>
+    internal bool IsDatagram => Kind is EndpointKind.Udp or EndpointKind.UnixDatagram;
+
     /// <summary>True for the three kinds of AF_UNIX socket.</summary>
     public bool IsUnix => Kind is EndpointKind.Unix or EndpointKind.UnixDatagram or EndpointKind.UnixSeqPacket;
 

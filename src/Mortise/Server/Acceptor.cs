@@ -23,6 +23,7 @@ internal sealed class Acceptor(ServerOptions options, Admission admission, Serve
         var listener = transport.Listen(endpoint, options.Transport);
         if (_listeners.TrueForAll(other => other.Engine != listener.Engine))
             ServerLog.Engine(options.Log, listener.Engine);
+        listener.Attach(counters, options.Log);
         _listeners.Add(listener);
         ServerLog.Listening(options.Log, listener.Endpoint.ToString(), transport.Name);
     }
@@ -59,7 +60,7 @@ internal sealed class Acceptor(ServerOptions options, Admission admission, Serve
                 var newcomer = await MeetAsync(listener).ConfigureAwait(false);
                 pause.Recovered();
                 if (IsAdmitted(newcomer))
-                    await StartAsync(newcomer, name).ConfigureAwait(false);
+                    await StartAsync(newcomer, listener, name).ConfigureAwait(false);
                 if (options.AcceptDelay > TimeSpan.Zero)
                     await Task.Delay(options.AcceptDelay, options.Time, _suspended.Token).ConfigureAwait(false);
             }
@@ -93,6 +94,7 @@ internal sealed class Acceptor(ServerOptions options, Admission admission, Serve
         if (!admission.TryClaimDescriptor())
         {
             LogAtLimit(listener.Endpoint.ToString());
+            listener.MakeRoom();
             await admission.ClaimDescriptorAsync(_suspended.Token).ConfigureAwait(false);
         }
 
@@ -177,11 +179,12 @@ internal sealed class Acceptor(ServerOptions options, Admission admission, Serve
     }
 
     /// <summary>Holds the newcomer back until there is a place; when accepting stops first, it has to go.</summary>
-    private async ValueTask StartAsync(Newcomer newcomer, string listener)
+    private async ValueTask StartAsync(Newcomer newcomer, Listener listener, string name)
     {
         if (!admission.TryClaimPlace())
         {
-            LogAtLimit(listener);
+            LogAtLimit(name);
+            listener.MakeRoom();
             var place = admission.ClaimPlaceAsync(_suspended.Token);
             await place.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             if (!place.IsCompletedSuccessfully)
@@ -191,7 +194,7 @@ internal sealed class Acceptor(ServerOptions options, Admission admission, Serve
             }
         }
 
-        start(newcomer, listener);
+        start(newcomer, name);
     }
 
     /// <summary>At most one line a second: a full server has other things to do than to say so.</summary>

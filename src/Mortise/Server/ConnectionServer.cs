@@ -68,6 +68,9 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
     {
         foreach (var (transport, endpoint, handler) in places)
         {
+            if (_options.ProxyProtocol != ProxyProtocol.Off && endpoint.IsDatagram)
+                throw new UnsupportedException("serve", endpoint.ToString(),
+                    "PROXY headers are read from streams, not from datagrams", "serve it without, or use tcp://");
             _acceptor.Bind(transport, endpoint);
             _handlers[Listeners[^1].Endpoint.ToString()] = handler;
         }

@@ -15,6 +15,7 @@ internal static class ServerGauges
         counters.Probe(Metrics.FramesReceived, () => watch.Sum(static c => c.FramesReceived));
         counters.Probe(Metrics.BytesHeld, () => watch.Sum(static c => c.BytesHeld + c.BytesQueued));
         counters.Probe(Metrics.SendQueueBytes, () => watch.Sum(static c => c.BytesQueued));
+        counters.Probe(Metrics.Dropped, () => listeners.Sum(l => l.KernelDrops), (int)DropReason.ReceiveQueue);
         counters.Probe(Metrics.AcceptQueueLength, () => listeners.Sum(l => Math.Max(0L, l.AcceptQueueLength)));
         MortiseMeter.Probe(Metrics.ListenOverflows, ListenOverflows);
     }

@@ -96,10 +96,14 @@ public sealed class ServerOptions
     public IList<Cidr> TrustedProxies { get; } = [];
 
     /// <summary>
-    /// A peer from which nothing was received for so long is let go. Default 2 minutes. What was received and waits
-    /// for the handler is no silence; heartbeats that the session knows as such are.
+    /// A peer from which nothing was received for so long is let go. Default 2 minutes, and 30 s for UDP and Unix
+    /// datagrams, where nobody says goodbye; a time that was set holds for all. What was received and waits for the
+    /// handler is no silence; heartbeats that the session knows as such are.
     /// </summary>
-    public TimeSpan IdleTimeout { get; set => field = Checked(value); } = TimeSpan.FromMinutes(2);
+    public TimeSpan IdleTimeout { get; set => field = DatagramIdleTimeout = Checked(value); } = TimeSpan.FromMinutes(2);
+
+    /// <summary>The same for peers that cannot say goodbye.</summary>
+    internal TimeSpan DatagramIdleTimeout { get; private set; } = TimeSpan.FromSeconds(30);
 
     /// <summary>
     /// What comes before the handler's first byte (PROXY header, TLS) must be over within this time. Default 10 s.

@@ -33,6 +33,11 @@ public sealed class ServerStatistics
     /// <summary>Whole frames received.</summary>
     public long FramesReceived => _counts[Metrics.FramesReceived];
 
+    /// <summary>
+    /// Messages and datagrams dropped, for any reason: <c>dropped_total</c>, with those that the kernel dropped.
+    /// </summary>
+    public long Dropped => _counts.Sum(Metrics.Dropped);
+
     /// <summary>Connections that ended for <paramref name="reason"/>.</summary>
     public long Closed(CloseReason reason) => _counts[reason];
 }

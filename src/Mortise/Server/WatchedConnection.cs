@@ -54,12 +54,13 @@ internal sealed class WatchedConnection(Connection connection, WatchWheel wheel)
         var moved = connection.BytesHeld > 0 ? now : connection.ActiveTick;
         if (moved >= connection.TickOf(_quietSince))
             (_quietSince, _letGo) = ((int)moved, false);
-        var due = Patience.Due(connection.TickOf(_quietSince), Limits.Idle);
+        var idle = connection.IsDatagram ? Limits.DatagramIdle : Limits.Idle;
+        var due = Patience.Due(connection.TickOf(_quietSince), idle);
         if (due > now)
             return due;
         act = Judge(CloseReason.Idle, soft: !_letGo);
         (_quietSince, _letGo) = ((int)now, true);
-        return Patience.Due(now, Limits.Idle);
+        return Patience.Due(now, idle);
     }
 
     private long SendingDue(long now, ref bool act)
@@ -123,15 +124,16 @@ internal sealed class Patience
 
     public Patience(ServerOptions options)
     {
-        TimeSpan[] timeouts = [options.IdleTimeout, options.FrameTimeout, options.WriteStallTimeout];
+        TimeSpan[] timeouts = [options.IdleTimeout, options.DatagramIdleTimeout, options.FrameTimeout, options.WriteStallTimeout];
         var shortest = timeouts.Where(t => t > TimeSpan.Zero).DefaultIfEmpty(TimeSpan.FromSeconds(4)).Min();
         Tick = TimeSpan.FromMilliseconds(Math.Clamp(shortest.TotalMilliseconds / 4, 10, 1000));
         Idle = Ticks(options.IdleTimeout);
+        DatagramIdle = Ticks(options.DatagramIdleTimeout);
         Frame = Ticks(options.FrameTimeout);
         WriteStall = Ticks(options.WriteStallTimeout);
         _bytesPerTickMin = options.FrameBytesPerSecondMin * Tick.TotalSeconds;
         _rateGrace = Ticks(RateGrace);
-        Shortest = Math.Max(1, new[] { Idle, Frame, WriteStall, OfBytes(0) }.Min());
+        Shortest = Math.Max(1, new[] { Idle, DatagramIdle, Frame, WriteStall, OfBytes(0) }.Min());
     }
 
     public TimeSpan Tick { get; }
@@ -140,6 +142,8 @@ internal sealed class Patience
     public long Shortest { get; }
 
     public long Idle { get; }
+
+    public long DatagramIdle { get; }
 
     public long Frame { get; }
 

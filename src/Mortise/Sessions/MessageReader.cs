@@ -2,6 +2,7 @@ using System.Buffers;
 using System.IO.Pipelines;
 using System.Runtime.CompilerServices;
 using Mortise.Sessions.Rates;
+using Mortise.Telemetry;
 
 namespace Mortise.Sessions;
 
@@ -30,7 +31,18 @@ internal sealed class MessageReader<T>(Connection connection, Codec<T> codec, bo
     {
         try
         {
-            return TryDecode(out message);
+            if (TryDecode(out message))
+                return true;
+            if (connection.IsDatagram && _scan.Begun && !_isHeldBack)
+                DropRest();
+            return false;
+        }
+        catch (FrameException) when (connection.IsDatagram)
+        {
+            // Anybody can send such a datagram in a peer's name: it is dropped, and the session goes on.
+            DropRest();
+            message = default!;
+            return false;
         }
         catch (FrameException e)
         {
@@ -103,7 +115,7 @@ internal sealed class MessageReader<T>(Connection connection, Codec<T> codec, bo
         }
 
         if (_reading && (keeps ? TryReadKept(out message) : codec.TryRead(ref _buffer, ref _scan, out message)
-            || _ended && codec.TryReadLast(ref _buffer, ref _scan, out message)))
+            || IsLast && codec.TryReadLast(ref _buffer, ref _scan, out message)))
         {
             connection.FramesReceived++;
             // Whole: from here on its time is the handler's, not the peer's.
@@ -122,7 +134,7 @@ internal sealed class MessageReader<T>(Connection connection, Codec<T> codec, bo
         message = default!;
         var before = _buffer.Length;
         if (!codec.Framing.TryRead(ref _buffer, ref _scan, out var payload)
-            && !(_ended && codec.Framing.TryReadLast(ref _buffer, ref _scan, out payload)))
+            && !(IsLast && codec.Framing.TryReadLast(ref _buffer, ref _scan, out payload)))
         {
             return false;
         }
@@ -130,5 +142,15 @@ internal sealed class MessageReader<T>(Connection connection, Codec<T> codec, bo
         FrameBytes = before - _buffer.Length;
         message = codec.Decode(codec.Borrows ? new ReadOnlySequence<byte>(payload.ToArray()) : payload);
         return true;
+    }
+
+    /// <summary>No byte will follow those that are here: a frame is not continued in another packet.</summary>
+    private bool IsLast => _ended || connection.KeepsBoundaries && !connection.IsDatagram;
+
+    private void DropRest()
+    {
+        connection.CountDropped(DropReason.BadFrame);
+        _buffer = _buffer.Slice(_buffer.End);
+        _scan = default;
     }
 }

@@ -30,6 +30,18 @@ internal enum DropReason
 
     /// <summary>The backplane could not take it, or what it brought was no message.</summary>
     Backplane,
+
+    /// <summary>A datagram came for a session whose handler does not keep up.</summary>
+    Inbox,
+
+    /// <summary>A datagram of a peer that cannot have a session: no room, or the server stops.</summary>
+    Newcomer,
+
+    /// <summary>Bytes of a datagram that are no whole frame.</summary>
+    BadFrame,
+
+    /// <summary>More than came from an address that may be forged.</summary>
+    Amplification,
 }
 
 /// <summary>

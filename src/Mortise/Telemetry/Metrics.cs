@@ -44,7 +44,8 @@ internal static class Metrics
         Gauge("buffers_outstanding", "{buffer}", "Buffers rented from the pools and not yet returned");
 
     public static readonly Metric Dropped = Counter("dropped_total", "{message}", "Messages dropped", "reason",
-        ["truncated", "receive_queue", "slow_reader", "backlog", "late_reply", "backplane"]);
+        ["truncated", "receive_queue", "slow_reader", "backlog", "late_reply", "backplane", "inbox", "newcomer",
+            "bad_frame", "amplification"]);
 
     public static readonly Metric AcceptQueueLength =
         Gauge("accept_queue_length", "{connection}", "Connections that wait in the kernel's accept queue");

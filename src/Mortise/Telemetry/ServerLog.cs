@@ -63,6 +63,16 @@ internal static partial class ServerLog
     public static partial void SlowReader(ILogger logger, long connection, string? peer, long bytesQueued,
         string policy);
 
+    /// <summary>Once for each listener.</summary>
+    [LoggerMessage(15, LogLevel.Warning, "{Endpoint}: {Bytes} bytes to {Peer} were dropped, because more would leave "
+        + "than came, and a datagram's sender may be forged. Let the peer repeat a number that you sent it and call "
+        + "ConfirmPeer, or set AllowAmplification")]
+    public static partial void Amplification(ILogger logger, string endpoint, long bytes, string peer);
+
+    /// <summary>Nothing but its end stops a socket that serves many peers from receiving.</summary>
+    [LoggerMessage(16, LogLevel.Warning, "Receiving on {Endpoint} failed and goes on")]
+    public static partial void ReceiveFault(ILogger logger, Exception exception, string endpoint);
+
     [LoggerMessage(14, LogLevel.Error, "A broadcast to group {Group} has no encoding; nobody got it")]
     public static partial void NotEncoded(ILogger logger, Exception exception, string group);
 

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using Mortise.Errors;
+using Mortise.Telemetry;
 
 namespace Mortise;
 
@@ -23,6 +24,27 @@ public abstract partial class Connection
         s_proxies.Add(this, header);
         if (header is { Source: { } source, Destination: { } destination })
             (RemoteEndpoint, LocalEndpoint) = (source, destination);
+    }
+
+    /// <summary>
+    /// Says that the peer receives what is sent to its address, because it has repeated something that only a receiver
+    /// can know, e.g. a random number. A datagram's sender may be forged: until then it is sent no more datagrams and
+    /// no more bytes than came from it (<see cref="TransportOptions.AllowAmplification"/>), and at
+    /// <see cref="ServerOptions.MaxConnections"/> it may have to make room. Over other transports it does nothing.
+    /// </summary>
+    public virtual void ConfirmPeer()
+    {
+    }
+
+    /// <summary>Each read gives one packet, and each message leaves as one.</summary>
+    internal virtual bool KeepsBoundaries => false;
+
+    /// <summary>Packets may be lost, senders forged, and nobody says goodbye: UDP and Unix datagrams.</summary>
+    internal virtual bool IsDatagram => false;
+
+    /// <summary>For a datagram that is given up; a stream loses nothing.</summary>
+    internal virtual void CountDropped(DropReason reason)
+    {
     }
 
     /// <summary>

@@ -1,3 +1,5 @@
+using Microsoft.Extensions.Logging;
+using Mortise.Telemetry;
 using Mortise.Transports;
 
 namespace Mortise;
@@ -20,6 +22,9 @@ public abstract class Listener : IDisposable
     /// (<c>net.core.somaxconn</c>) clamped it; see <c>listen(2)</c>.
     /// </summary>
     public abstract int Backlog { get; }
+
+    /// <summary>Datagrams that the kernel threw away because they came faster than they were received.</summary>
+    internal virtual long KernelDrops => 0;
 
     /// <summary>Connections the kernel has completed that wait to be accepted, or -1 where it does not tell.</summary>
     public virtual int AcceptQueueLength => -1;
@@ -47,6 +52,19 @@ public abstract class Listener : IDisposable
 
     /// <summary>Closes the listening socket; connections that were accepted live on.</summary>
     public abstract void Dispose();
+
+    /// <summary>A server serves its connections: what is dropped before there is one is counted and told there.
+    /// </summary>
+    internal virtual void Attach(ServerCounters counters, ILogger log)
+    {
+    }
+
+    /// <summary>
+    /// The server is at its limit, and somebody waits: whoever can fill it with forged connections ends one of them.
+    /// </summary>
+    internal virtual void MakeRoom()
+    {
+    }
 
     /// <summary>Runs a loop of accepts where that costs least; by default on the thread pool.</summary>
     internal virtual Task RunAsync(Func<Task> acceptAsync) => Task.Run(acceptAsync);

@@ -107,6 +107,13 @@ public sealed class TransportOptions
     /// <summary>Permissions of a Unix socket's file; null = as the umask says.</summary>
     public UnixFileMode? UnixFileMode { get; set; }
 
+    /// <summary>
+    /// A server of datagrams may send a peer more than came from it. Off by default: who forges a sender could have a
+    /// stranger flooded. What would be too much is dropped and counted (<c>dropped_total</c>, reason
+    /// <c>amplification</c>), unless <see cref="Connection.ConfirmPeer"/> said that the peer is real.
+    /// </summary>
+    public bool AllowAmplification { get; set; }
+
     /// <summary>The network of <c>mem:</c> endpoints. Default <see cref="MemoryNetwork.Shared"/>.</summary>
     public MemoryNetwork Memory { get; set; } = MemoryNetwork.Shared;
 

@@ -93,6 +93,23 @@ public sealed class Datagram
         (_peer, _local, _nameLength, _controlLength) = (one.From, one.Local, 0, 0);
     }
 
+    /// <summary>Both its ends, for who keeps them.</summary>
+    internal DatagramPath Path => new(Peer, Local ?? Peer, Name, _batch.Vector.Control(Slot)[.._controlLength]);
+
+    /// <summary>Writes what tells its two ends from all others; how many bytes that is.</summary>
+    internal int WriteKey(Span<byte> key) => _nameLength == 0
+        ? DatagramPath.WriteKey(Peer, Local, key)
+        : DatagramPath.WriteKey(Name, _controlLength == 0 ? [] : PacketInfo.Address(_batch.Vector.Control(Slot)), key);
+
+    /// <summary>Becomes a new datagram, on the way back.</summary>
+    internal void Write(ReadOnlySpan<byte> payload, DatagramPath path)
+    {
+        Write(payload, path.Peer);
+        path.Name.CopyTo(_batch.Vector.Name(Slot));
+        path.Control.CopyTo(_batch.Vector.Control(Slot));
+        (_nameLength, _controlLength) = (path.Name.Length, path.Control.Length);
+    }
+
     /// <summary>Becomes a new datagram.</summary>
     internal void Write(ReadOnlySpan<byte> payload, Endpoint? to)
     {

@@ -85,6 +85,13 @@ public sealed class DatagramBatch : IReadOnlyList<Datagram>
         return datagram;
     }
 
+    /// <summary>Adds one to send with this socket, by the way that another came.</summary>
+    internal void Add(ReadOnlySpan<byte> payload, DatagramPath path, DatagramSocket sender)
+    {
+        _receiver = sender;
+        _datagrams[Count++].Write(payload, path);
+    }
+
     /// <summary>Takes one out, e.g. one that gets no answer; those after it move up.</summary>
     /// <exception cref="ArgumentOutOfRangeException">There is none.</exception>
     public void RemoveAt(int index)

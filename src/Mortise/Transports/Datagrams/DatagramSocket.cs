@@ -21,6 +21,7 @@ public sealed partial class DatagramSocket : IDisposable
     public const int UdpBytesMax = 65_507;
 
     private const int UdpOverV6BytesMax = 65_527; // an IPv6 header does not count its own 40 bytes
+    private const int UnixHeaderBytes = 32;      // what unix(7) sockets keep of their send buffer
     private const int Eintr = 4, Eagain = 11, Edestaddrreq = 89, Emsgsize = 90, Eafnosupport = 97;
 
     private readonly Socket _socket;
@@ -31,13 +32,13 @@ public sealed partial class DatagramSocket : IDisposable
     private UnixSocketFile? _file;
     private long _drops;
 
-    private DatagramSocket(Socket socket, Endpoint local, Endpoint? peer)
+    private DatagramSocket(Socket socket, Endpoint local, Endpoint? peer, bool counts = true)
     {
         (_socket, _handle, _peer, Kind, LocalEndpoint) = (socket, socket.SafeHandle, peer, local.Kind, local);
         _isDual = socket.AddressFamily == AddressFamily.InterNetworkV6 && socket.DualMode;
         if (LocalEndpoint.IsWildcard)
             DatagramKernel.AskForLocalAddresses(socket);
-        if (peer is not null)
+        if (peer is not null || !counts)
             return; // a client's traffic is not the server's
         _counters = new ServerCounters();
         _counters.Probe(Metrics.Dropped, () => KernelDrops ?? 0, (int)DropReason.ReceiveQueue);
@@ -59,11 +60,26 @@ public sealed partial class DatagramSocket : IDisposable
 
     internal EndpointKind Kind { get; }
 
+    /// <summary>The socket itself, for who receives and sends with it alone.</summary>
+    internal Socket Socket => _socket;
+
+    /// <summary>One datagram to this peer carries no more bytes.</summary>
+    internal int BytesMax(Endpoint to) => Kind != EndpointKind.Udp ? _socket.SendBufferSize - UnixHeaderBytes
+        : to.Address?.AddressFamily == AddressFamily.InterNetworkV6 ? UdpOverV6BytesMax : UdpBytesMax;
+
+    /// <summary>The failure of a datagram that is too long to be tried.</summary>
+    internal ConnectionException TooLong(int bytes, Endpoint to) =>
+        Failures.Transfer("send", to.ToString(), Emsgsize, Limit(bytes, to));
+
     /// <summary>Receives at an address.</summary>
     /// <param name="endpoint"><c>udp://</c> or <c>unixgram:</c>.</param>
     /// <param name="options">Buffers, interface, sharing of the port, permissions; what is a stream's is left.</param>
     /// <exception cref="BindException">The address is in use, not local, or not permitted.</exception>
-    public static DatagramSocket Bind(Endpoint endpoint, TransportOptions? options = null)
+    public static DatagramSocket Bind(Endpoint endpoint, TransportOptions? options = null) =>
+        Bind(endpoint, options, counts: true);
+
+    /// <summary>Where sessions count what they receive, the socket does not.</summary>
+    internal static DatagramSocket Bind(Endpoint endpoint, TransportOptions? options, bool counts)
     {
         options ??= new TransportOptions();
         var (socket, address) = DatagramKernel.Create(endpoint);
@@ -76,7 +92,7 @@ public sealed partial class DatagramSocket : IDisposable
             socket.Bind(file is null ? address : new UnixFileEndPoint(endpoint.Host));
             file?.Bound(options.UnixFileMode);
             var bound = socket.LocalEndPoint is IPEndPoint ip ? endpoint.WithPort(ip.Port) : endpoint;
-            return new DatagramSocket(socket, bound, peer: null) { _file = file };
+            return new DatagramSocket(socket, bound, peer: null, counts) { _file = file };
         }
         catch (Exception e)
         {
@@ -216,7 +232,7 @@ public sealed partial class DatagramSocket : IDisposable
     private string Limit(int bytes, Endpoint to) => Kind != EndpointKind.Udp
         ? $"{bytes} bytes, and the send buffer holds {_socket.SendBufferSize}"
         : $"{bytes} bytes, and one datagram carries at most "
-            + (to.Address?.AddressFamily == AddressFamily.InterNetworkV6 ? UdpOverV6BytesMax : UdpBytesMax);
+            + BytesMax(to);
 
     private static ConnectionException Failure(string operation, Endpoint endpoint, Exception cause,
         string? more = null) => cause is SocketException { SocketErrorCode: not SocketError.OperationAborted } e

@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using System.Net.Sockets;
 
@@ -79,25 +78,5 @@ internal sealed class SocketNames
         var address = new SocketAddress(AddressFamily.Unspecified, name.Length);
         name.CopyTo(address.Buffer.Span);
         return address;
-    }
-
-    /// <summary>A SocketAddress as key would compare its spare room, too, and need one to ask with.</summary>
-    private sealed class ByContent : IEqualityComparer<byte[]>,
-        IAlternateEqualityComparer<ReadOnlySpan<byte>, byte[]>
-    {
-        public bool Equals(byte[]? x, byte[]? y) => x.AsSpan().SequenceEqual(y);
-
-        public bool Equals(ReadOnlySpan<byte> alternate, byte[] other) => alternate.SequenceEqual(other);
-
-        public int GetHashCode([DisallowNull] byte[] name) => GetHashCode(name.AsSpan());
-
-        public int GetHashCode(ReadOnlySpan<byte> name)
-        {
-            var hash = default(HashCode);
-            hash.AddBytes(name);
-            return hash.ToHashCode();
-        }
-
-        public byte[] Create(ReadOnlySpan<byte> alternate) => alternate.ToArray();
     }
 }

@@ -16,7 +16,7 @@ internal sealed class ManagedTransport(string about) : Transport
     public override bool Carries(EndpointKind kind) => kind is EndpointKind.Tcp or EndpointKind.Unix;
 
     public override Listener Listen(Endpoint endpoint, TransportOptions options) =>
-        new SocketListener(ListeningSocket.Open(endpoint, options), options) { Engine = About };
+        new SocketListener(ListeningSocket.Open(endpoint, options), options, Make) { Engine = About };
 
     public override async ValueTask<Connection> ConnectAsync(Endpoint endpoint, TransportOptions options,
         CancellationToken cancellationToken)
@@ -30,7 +30,7 @@ internal sealed class ManagedTransport(string about) : Transport
             if (Equals(socket.LocalEndPoint, socket.RemoteEndPoint) && address is IPEndPoint)
                 throw ClientSocket.SelfConnected(endpoint);
             var localEndpoint = Endpoint.From(endpoint.Kind, socket.LocalEndPoint!);
-            return new WireConnection(new SocketWire(socket), localEndpoint, endpoint, options.Time);
+            return Make(socket, localEndpoint, endpoint, options.Time);
         }
         catch (SocketException e)
         {
@@ -43,4 +43,7 @@ internal sealed class ManagedTransport(string about) : Transport
             throw;
         }
     }
+
+    private static WireConnection Make(Socket socket, Endpoint local, Endpoint remote, TimeProvider time) =>
+        new(new SocketWire(socket), local, remote, time);
 }

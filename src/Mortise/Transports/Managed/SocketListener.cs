@@ -5,15 +5,20 @@ using Mortise.Transports.Sockets;
 
 namespace Mortise.Transports.Managed;
 
+/// <summary>What to make of an accepted socket.</summary>
+internal delegate Connection MakeConnection(Socket socket, Endpoint local, Endpoint remote, TimeProvider time);
+
 /// <summary>A listening socket of the operating system, TCP or Unix.</summary>
 internal sealed class SocketListener : Listener
 {
     private readonly ListeningSocket _listening;
     private readonly Socket _socket;
     private readonly TransportOptions _options;
+    private readonly MakeConnection _make;
 
-    public SocketListener(ListeningSocket listening, TransportOptions options)
+    public SocketListener(ListeningSocket listening, TransportOptions options, MakeConnection make)
     {
+        _make = make;
         _listening = listening;
         _socket = listening.Socket;
         _options = options;
@@ -81,7 +86,7 @@ internal sealed class SocketListener : Listener
                 SocketTuning.TuneConnected(socket, _options);
             var local = Endpoint.From(Endpoint.Kind, socket.LocalEndPoint!);
             var remote = Endpoint.From(Endpoint.Kind, socket.RemoteEndPoint!);
-            connection = new WireConnection(new SocketWire(socket), local, remote, _options.Time);
+            connection = _make(socket, local, remote, _options.Time);
             return true;
         }
         catch (SocketException)

@@ -10,7 +10,7 @@ internal static class ClientSocket
     /// <exception cref="ConnectException">An option or the local address was refused.</exception>
     public static Socket Create(Endpoint endpoint, EndPoint address, TransportOptions options)
     {
-        var socket = SocketTuning.CreateStream(address);
+        var socket = SocketTuning.Create(endpoint, address);
         try
         {
             SocketTuning.PrepareClient(socket, options);

@@ -62,8 +62,8 @@ internal sealed class ListeningSocket : IDisposable
             ?? throw new InvalidSettingException("bind", endpoint.ToString(), "a server binds an address, not a name",
                 "resolve the name first, or use *:port for all addresses");
         var file = endpoint is { IsUnix: true, IsAbstract: false } ? new UnixSocketFile(endpoint.Host) : null;
-        file?.ClearStale(endpoint.ToString());
-        var socket = SocketTuning.CreateStream(address);
+        file?.ClearStale(endpoint.ToString(), SocketTuning.TypeOf(endpoint));
+        var socket = SocketTuning.Create(endpoint, address);
         try
         {
             SocketTuning.PrepareListener(socket, options, endpoint.IsWildcard);

@@ -13,9 +13,26 @@ internal static class SocketTuning
     private const int SolSocket = 1, SoReusePort = 15, SoBindToDevice = 25;   // socket(7)
     private const int IpProtoTcp = 6, TcpSynCount = 7, TcpUserTimeout = 18;   // tcp(7)
 
-    public static Socket CreateStream(EndPoint address) => address is IPEndPoint ip
-        ? new Socket(ip.AddressFamily, SocketType.Stream, ProtocolType.Tcp)
-        : new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+    /// <summary>A socket that connects or listens.</summary>
+    /// <exception cref="UnsupportedException">The system has no sequenced packets.</exception>
+    public static Socket Create(Endpoint endpoint, EndPoint address)
+    {
+        try
+        {
+            return address is IPEndPoint ip
+                ? new Socket(ip.AddressFamily, SocketType.Stream, ProtocolType.Tcp)
+                : new Socket(AddressFamily.Unix, TypeOf(endpoint), ProtocolType.Unspecified);
+        }
+        catch (SocketException e) when (endpoint.Kind == EndpointKind.UnixSeqPacket
+            && e.SocketErrorCode is SocketError.SocketNotSupported or SocketError.ProtocolNotSupported)
+        {
+            throw new UnsupportedException("open", endpoint.ToString(), "this system has no sequenced packets",
+                "use unix: with a framing rule, e.g. len:4");
+        }
+    }
+
+    public static SocketType TypeOf(Endpoint endpoint) =>
+        endpoint.Kind == EndpointKind.UnixSeqPacket ? SocketType.Seqpacket : SocketType.Stream;
 
     /// <summary>Before bind.</summary>
     public static void PrepareListener(Socket socket, TransportOptions options, bool wildcard)
