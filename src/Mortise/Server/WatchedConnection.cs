@@ -124,7 +124,8 @@ internal sealed class Patience
 
     public Patience(ServerOptions options)
     {
-        TimeSpan[] timeouts = [options.IdleTimeout, options.DatagramIdleTimeout, options.FrameTimeout, options.WriteStallTimeout];
+        TimeSpan[] timeouts =
+            [options.IdleTimeout, options.DatagramIdleTimeout, options.FrameTimeout, options.WriteStallTimeout];
         var shortest = timeouts.Where(t => t > TimeSpan.Zero).DefaultIfEmpty(TimeSpan.FromSeconds(4)).Min();
         Tick = TimeSpan.FromMilliseconds(Math.Clamp(shortest.TotalMilliseconds / 4, 10, 1000));
         Idle = Ticks(options.IdleTimeout);

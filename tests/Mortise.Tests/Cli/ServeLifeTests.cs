@@ -236,7 +236,6 @@ public sealed class ServeLifeTests
     [InlineData(2, "a port is written as an endpoint: :7007", "--port", "7007")]
     [InlineData(2, "add --frame RULE", "127.0.0.1:0", "--max-frame", "1KiB")]
     [InlineData(12, "needs no framing rule", "udp://127.0.0.1:0", "--frame", "line")]
-    [InlineData(12, "sequenced packets", "unixseq:/run/x")]
     [InlineData(2, "--ready-file", "127.0.0.1:0", "--ready-file", "/nosuch-folder/ready")]
     public async Task What_cannot_work_is_refused_with_the_way_out(int code, string says, params string[] args)
     {

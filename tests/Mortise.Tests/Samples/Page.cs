@@ -22,18 +22,18 @@ internal sealed class Page(params string[] path)
         Blocks().FindIndex(b => b.Contains(part)).ToString(CultureInfo.InvariantCulture);
 
     /// <summary>Writes the program, in a folder of its own, and says where.</summary>
-    public async Task<string> WriteProgramAsync(string name)
+    public async Task<string> WriteProgramAsync(string name, string at = ":7007")
     {
         var folder = Directory.CreateDirectory(Path.Combine(AppContext.BaseDirectory, name)).FullName;
         foreach (var settings in Directory.GetFiles(Sample.Folder, "Directory.*.props"))
             File.Copy(settings, Path.Combine(folder, Path.GetFileName(settings)), true);
         var program = Path.Combine(folder, name + ".cs");
-        await File.WriteAllTextAsync(program, ProgramText());
+        await File.WriteAllTextAsync(program, ProgramText(at));
         return program;
     }
 
     /// <summary>Each block is one case, at the endpoint given; its types are those of length-prefixed.cs.</summary>
-    private string ProgramText()
+    private string ProgramText(string at)
     {
         var text = new StringBuilder();
         foreach (var name in (string[])["Mortise", "Mortise.Testing"])
@@ -45,7 +45,7 @@ internal sealed class Page(params string[] path)
         for (var i = 0; i < blocks.Count; i++)
         {
             var lines = blocks[i].Split('\n').Where(l => l is not (['#', ':', ..] or "using Mortise;"));
-            var block = string.Join('\n', lines).Replace("\":7007\"", "args[1]");
+            var block = string.Join('\n', lines).Replace($"\"{at}\"", "args[1]");
             text.Append(CultureInfo.InvariantCulture, $"case \"{i}\":\n{{\n{block}break;\n}}\n");
         }
 

@@ -28,6 +28,9 @@ internal sealed class PeerConnection(PeerListener listener, DatagramPath path, b
     /// <summary>Something came since this was set to false.</summary>
     public bool WasHeard { get; set; }
 
+    /// <summary>A server has let it in.</summary>
+    public bool HasPlace { get; private set; }
+
     internal override bool IsDatagram => true;
 
     internal override int PacketBytesMax { get; } =
@@ -36,6 +39,12 @@ internal sealed class PeerConnection(PeerListener listener, DatagramPath path, b
     protected override PacketSender Sender => listener.Sender;
 
     public override void ConfirmPeer() => _confirmed = true;
+
+    internal override void Start(Action<Connection> serve, bool atHome)
+    {
+        HasPlace = true;
+        base.Start(serve, atHome);
+    }
 
     /// <summary>Takes what came from it. For one caller at a time, the socket's receiver.</summary>
     public Intake Receive(ReadOnlySpan<byte> datagram)

@@ -67,7 +67,8 @@ internal sealed class PeerTable
             {
                 if (peer.IsConfirmed || peer.CloseReason is not null)
                     continue;
-                if (!peer.WasHeard)
+                // One that still waits to be let in holds no place that could be given to another.
+                if (!peer.WasHeard && peer.HasPlace)
                     return peer;
                 peer.WasHeard = false;
                 _candidates.Enqueue(peer);
