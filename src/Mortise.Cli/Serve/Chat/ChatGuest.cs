@@ -60,6 +60,8 @@ internal sealed class ChatGuest
         }
         finally
         {
+            // A slow reader is cut off inside somebody else's broadcast: what follows must not run under that lock.
+            await Task.Yield();
             hall.Leave(guest, isTold: !Interrupts.First.IsCancellationRequested);
         }
     }
