@@ -29,7 +29,8 @@ public sealed partial class SlowChatTests
         await chat.Server.ErrorAsync("reads too slowly, .* bytes wait: " + policy.Replace('-', '_'));
         Assert.Equal(missed, await chat.MetricAsync("mortise_dropped_total{reason=\"slow_reader\"}"));
         Row.Observed("L12", $"{policy}: nc stopped with SIGSTOP while {Lines} lines of 4 KB were said: the other heard "
-            + $"all in order; resumed, it read {heard.Count} and was told that it missed {missed}; log and metric say so");
+            + $"all in order; resumed, it read {heard.Count} and was told that it missed {missed}, as log and "
+            + "metric say");
     }
 
     [Fact]
