@@ -26,6 +26,8 @@ internal sealed record Soak(string Name, string About, string[] Engines, bool On
             StampedeSoak.RunAsync),
         new("mixed", "2,000 clients at 10,000 messages a second, others that come and go, hostile ones; an hour", Loops,
             true, MixedSoak.RunAsync),
+        new("udp", "a million datagrams echoed, a flood, a million forged senders; 2 minutes", ["managed"], true,
+            UdpSoak.RunAsync),
         new("chat", "mortise serve chat: a reader stopped for 30 s, then bad networks for 10 minutes", Loops, true,
             ChatSoak.RunAsync),
     ];

@@ -114,6 +114,22 @@ public sealed class TransportOptions
     /// </summary>
     public bool AllowAmplification { get; set; }
 
+    /// <summary>
+    /// Datagrams may go to broadcast addresses (SO_BROADCAST). Off by default: the kernel refuses them (EACCES).
+    /// </summary>
+    public bool Broadcast { get; set; }
+
+    /// <summary>
+    /// Routers that a multicast datagram may pass, plus one: 0 stays on this machine, 1 in this network, to 255
+    /// (IP_MULTICAST_TTL, IPV6_MULTICAST_HOPS). Null: the kernel's own, 1.
+    /// </summary>
+    public int? MulticastTtl { get; set; }
+
+    /// <summary>
+    /// Sockets of this machine that joined the group get what is sent to it from here (IP_MULTICAST_LOOP). Default on.
+    /// </summary>
+    public bool MulticastLoopback { get; set; } = true;
+
     /// <summary>The network of <c>mem:</c> endpoints. Default <see cref="MemoryNetwork.Shared"/>.</summary>
     public MemoryNetwork Memory { get; set; } = MemoryNetwork.Shared;
 

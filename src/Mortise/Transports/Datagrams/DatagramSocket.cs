@@ -89,6 +89,7 @@ public sealed partial class DatagramSocket : IDisposable
             file?.ClearStale(endpoint.ToString(), SocketType.Dgram);
             SocketTuning.PrepareListener(socket, options, endpoint.IsDualStack);
             DatagramKernel.KeepReceiving(socket);
+            Tune(socket, options);
             socket.Bind(file is null ? address : new UnixFileEndPoint(endpoint.Host));
             file?.Bound(options.UnixFileMode);
             var bound = socket.LocalEndPoint is IPEndPoint ip ? endpoint.WithPort(ip.Port) : endpoint;
@@ -116,8 +117,9 @@ public sealed partial class DatagramSocket : IDisposable
         var (socket, address) = DatagramKernel.Create(endpoint);
         try
         {
-            SocketTuning.PrepareClient(socket, options ?? new TransportOptions());
-            if (options?.Bind?.ToSocketEndPoint() is { } local)
+            SocketTuning.PrepareClient(socket, options ??= new TransportOptions());
+            Tune(socket, options);
+            if (options.Bind?.ToSocketEndPoint() is { } local)
                 socket.Bind(local);
             else if (endpoint.IsUnix && OperatingSystem.IsLinux())
                 // Without a name of our own the peer could not answer; an abstract one leaves no file behind.
