@@ -5,8 +5,8 @@ using System.Globalization;
 namespace Mortise.Peers.Soaking;
 
 /// <summary>
-/// Sessions over UDP: a rate that the kernel holds loses nothing, a flood loses what the kernel says, and forged senders
-/// fill neither memory nor a stranger's line.
+/// Sessions over UDP: a rate that the kernel holds loses nothing, a flood loses what the kernel says, and forged
+/// senders fill neither memory nor a stranger's line.
 /// </summary>
 internal static class UdpSoak
 {
