@@ -7,7 +7,7 @@
 #   pack          fill artifacts/packages, then install from it as a stranger would
 #   portable      compile the library for Windows and macOS, where it is not run here
 #   bench WHAT [ARGS]  peers: the same job on every peer, side by side; scale: many connections; churn: short ones;
-#                 micro: frames and pipes (BenchmarkDotNet)
+#                 broadcast: one speaks, all hear it; micro: frames and pipes (BenchmarkDotNet)
 #   soak [NAME] [ARGS]  the reliability tests in full length, an hour and a half for all; soak help lists them
 #   cluster       not built yet (exit 12)
 set -euo pipefail

@@ -1,3 +1,4 @@
+using Mortise.Peers.Broadcasting;
 using Mortise.Peers.Churning;
 using Mortise.Peers.Comparing;
 using Mortise.Peers.Running;
@@ -15,6 +16,7 @@ try
             await Stampede.RunAsync(engine, int.Parse(milliseconds), int.Parse(seed)),
         _ when !OperatingSystem.IsLinux() => Say("the bench needs Linux: it pins with taskset(1) and reads /proc", 12),
         ["peers", .. var rest] => await PeersBench.RunAsync(BenchOptions.Parse(rest)),
+        ["broadcast", .. var rest] => await BroadcastBench.RunAsync(BenchOptions.Parse(rest)),
         ["scale", .. var rest] => await ScaleBench.RunAsync(BenchOptions.Parse(rest)),
         ["churn", .. var rest] => await ChurnBench.RunAsync(BenchOptions.Parse(rest)),
         ["soak", .. var rest] => await SoakBench.RunAsync(rest),

@@ -26,7 +26,8 @@ internal sealed record Pair(int Round, string Load, string Server, string? Engin
 /// Starts both servers afresh, warms both, and lets the windows alternate (A B B A, in the next round B A A B), so
 /// that a drift of the machine's mood meets both alike.
 /// </summary>
-internal sealed class PairRunner(NativePrograms programs, BenchOptions options)
+internal sealed class PairRunner(NativePrograms programs, BenchOptions options, string against = Contestant.Measure,
+    string loadProgram = "load")
 {
     private static readonly TimeSpan WarmNative = TimeSpan.FromMilliseconds(150);
 
@@ -62,12 +63,14 @@ internal sealed class PairRunner(NativePrograms programs, BenchOptions options)
     private async Task<Pair> RunAsync(int round, Contestant contestant, LoadShape shape, int loadCpu,
         Func<LoadProcess, Task<LoadResult>> window)
     {
-        var measure = Contestant.Named(Contestant.Measure);
+        var measure = Contestant.Named(against);
         using var a = await ServerProcess.StartAsync(measure, programs, options.Cpu);
         using var b = await ServerProcess.StartAsync(contestant, programs, options.Cpu);
         var lines = contestant.TakesLines;
-        using var loadOfA = await LoadProcess.StartAsync(a, shape, programs, loadCpu, options.Seed + round, lines);
-        using var loadOfB = await LoadProcess.StartAsync(b, shape, programs, loadCpu, options.Seed + round, lines);
+        using var loadOfA = await LoadProcess.StartAsync(a, shape, programs, loadCpu, options.Seed + round, lines,
+            loadProgram);
+        using var loadOfB = await LoadProcess.StartAsync(b, shape, programs, loadCpu, options.Seed + round, lines,
+            loadProgram);
         await loadOfA.WarmAsync(WarmNative, WarmNative);
         await WarmAsync(loadOfB, contestant.Family);
 

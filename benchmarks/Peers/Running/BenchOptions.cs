@@ -10,12 +10,14 @@ internal sealed class BenchOptions
         bench peers [--quick] [--rounds N] [--seconds S] [--servers A,B] [--loads L,L] [--cpu N] [--load-cpu N]
         bench scale [--quick] [--connections N] [--idle-seconds S] [--rounds N] [--servers A,B] [--cpu N] [--only-idle]
         bench churn [--quick] [--connections N] [--servers A,B] [--seed N]
+        bench broadcast [--quick] [--rounds N] [--seconds S] [--servers A,B] [--loads L,L] [--cpu N]
         bench micro [BenchmarkDotNet's own arguments]
           --quick      proves that everything works; its numbers mean nothing and no file is written
           --rounds     pairs with the raw C server for each server and load (15)
           --other-rounds  the same for servers that no target is set for, where the time is short (as --rounds)
           --seconds    measured of each of the two servers of a pair (0.6)
           --loads      CONNECTIONSxBYTESxINFLIGHT; 'stream' in place of INFLIGHT keeps BYTES on the way all the time
+                       for broadcast MEMBERSxBYTESxLINES, lines said at once
           --no-latency leaves out the latency at half of saturation; --only-latency leaves out all else
           --only-idle  memory of idle connections and nothing else; --servers may name a -bare one
           --cpu        the one that server and load share; --load-cpu: where the load of the latency runs

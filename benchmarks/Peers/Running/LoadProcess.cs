@@ -12,7 +12,7 @@ internal sealed record LoadResult(long Messages, double Seconds, double ServerCp
         (a.P999Ns + b.P999Ns) / 2, a.UserInstructions + b.UserInstructions, a.Cycles + b.Cycles);
 }
 
-/// <summary>native/load.c with its connections open to one server, obeying window by window.</summary>
+/// <summary>native/load.c, or crowd.c, with its connections open to one server, obeying window by window.</summary>
 internal sealed class LoadProcess : IDisposable
 {
     private readonly Child _child;
@@ -26,11 +26,11 @@ internal sealed class LoadProcess : IDisposable
 
     /// <exception cref="BenchException">A connection failed.</exception>
     public static async Task<LoadProcess> StartAsync(ServerProcess server, LoadShape shape, NativePrograms programs,
-        int? cpu, int seed, bool lines)
+        int? cpu, int seed, bool lines, string program = "load")
     {
         int[] numbers =
             [server.Port, server.Id, shape.Connections, shape.ChunkBytes, shape.ChunksOnTheWay, seed];
-        var child = Child.Start(cpu, null, programs.PathOf("load"),
+        var child = Child.Start(cpu, null, programs.PathOf(program),
             [.. numbers.Select(n => n.ToString(CultureInfo.InvariantCulture)), lines ? "lines" : "raw"]);
         try
         {

@@ -15,6 +15,8 @@ internal sealed class NativePrograms
         new("load", "load.c", [], null),
         new("hold", "hold.c", [], null),
         new("churn", "churn.c", [], null),
+        new("crowd", "crowd.c", [], null),
+        new("c-broadcast", "broadcast.c", [], null),
         new("c-epoll", "epoll.c", [], null),
         new("c-epoll-256k", "epoll.c", ["-DBUFFER_KIB=256"], null),
         new("c-uring", "uring.c", ["-luring"], "liburing-dev"),

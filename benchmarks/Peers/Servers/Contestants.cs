@@ -43,6 +43,14 @@ internal sealed record Contestant(string Name, Family Family, string? Engine, bo
         new("kestrel", Family.DotNet, null, false, "Kestrel's stock transport under a ConnectionHandler"),
     ];
 
+    /// <summary>Only for <c>bench broadcast</c>.</summary>
+    private static readonly Contestant[] Broadcasters =
+    [
+        new("c-broadcast", Family.Native, null, true, "raw C: level-triggered epoll, one send for each member"),
+        .. Engines.Select(e => new Contestant($"mortise-{e.Suffix}-broadcast", Family.Mortise, e.Engine, true,
+            $"`s.Groups[\"all\"].Broadcast(line, except: s)` on {e.Engine}")),
+    ];
+
     /// <summary>Accepted by hand, nothing around them: only <c>bench scale</c> asks what they cost.</summary>
     private static readonly Contestant[] Bare = [.. Engines.Select(e => new Contestant($"mortise-{e.Suffix}-bare",
         Family.Mortise, e.Engine, false, $"a connection and nothing else on {e.Engine}"))];
@@ -54,7 +62,9 @@ internal sealed record Contestant(string Name, Family Family, string? Engine, bo
             $"no engine '{engine}'; there are: {string.Join(", ", Engines.Select(e => e.Engine))}");
 
     /// <exception cref="FormatException">There is no such server.</exception>
-    public static Contestant Named(string name) => All.Concat(Bare).FirstOrDefault(c => c.Name == name)
+    public static Contestant Named(string name) => Everybody.FirstOrDefault(c => c.Name == name)
         ?? throw new FormatException(
-            $"no server '{name}'; there are: {string.Join(", ", All.Concat(Bare).Select(c => c.Name))}");
+            $"no server '{name}'; there are: {string.Join(", ", Everybody.Select(c => c.Name))}");
+
+    private static IEnumerable<Contestant> Everybody => All.Concat(Bare).Concat(Broadcasters);
 }

@@ -6,7 +6,8 @@ namespace Mortise.Peers.Servers;
 internal static class MortiseServers
 {
     /// <param name="kind"><c>mortise-ENGINE</c>, and perhaps <c>-loop</c>, <c>-lines</c>, <c>-text</c>, <c>-bare</c>,
-    /// <c>-churn</c>, <c>-counted</c>.</param>
+    /// <c>-churn</c>, <c>-counted</c>,
+    /// <c>-broadcast</c>.</param>
     /// <param name="port">On 127.0.0.1.</param>
     /// <param name="configure">Limits that the bench sets.</param>
     public static Task RunAsync(string kind, int port, Action<ServerOptions> configure)
@@ -18,11 +19,33 @@ internal static class MortiseServers
             "lines" => SocketServer.RunAsync(endpoint, Codec.Frames(Framing.Parse("line")),
                 (s, line) => s.SendAsync(line), configure),
             "text" => SocketServer.RunAsync(endpoint, Codec.Lines(), (s, line) => s.SendAsync(line), configure),
+            "broadcast" => SocketServer.RunAsync(endpoint, SpeakToAllAsync, Crowded(configure)),
             "bare" => AcceptByHandAsync(endpoint),
             "counted" => SocketServer.RunAsync(endpoint, c => ChurnServer.CountedAsync(c, EchoAllAsync), configure),
             "churn" => SocketServer.RunAsync(endpoint, ChurnServer.HandleAsync, configure),
             _ => SocketServer.RunAsync(endpoint, c => c.Input.CopyToAsync(c.Output, c.Closed), configure),
         };
+    }
+
+    private static readonly FrameCodec s_lines = Codec.Frames(Framing.Parse("line"));
+
+    private static Action<ServerOptions> Crowded(Action<ServerOptions> configure) => options =>
+    {
+        configure(options);
+        options.MaxConnections = 20_000;
+        options.IdleTimeout = Timeout.InfiniteTimeSpan; // members say nothing
+    };
+
+    /// <summary>Whoever connects is a member, and what one says all others hear.</summary>
+    private static Task SpeakToAllAsync(Connection connection)
+    {
+        var session = connection.AsSession(s_lines);
+        session.Groups["all"].Add(session);
+        return session.HandleAsync((s, line) =>
+        {
+            s.Groups["all"].Broadcast(line, except: s);
+            return ValueTask.CompletedTask;
+        });
     }
 
     private static Task EchoAllAsync(Connection connection) =>

@@ -67,6 +67,14 @@ public sealed class BenchTests
     }
 
     [Fact]
+    public async Task Ten_thousand_members_in_another_process_hear_every_byte_of_what_one_says()
+    {
+        var page = await RunAsync("broadcast", "--quick", "--loads", "10000x64x1");
+        Assert.Contains("| 10000x64x1 | mortise-epoll-broadcast | 1 |", page);
+        Assert.Contains("mortise-uring-broadcast", page); // or why not
+    }
+
+    [Fact]
     public async Task A_server_that_does_not_exist_is_named()
     {
         var (exitCode, _, error) = await BenchProgram.RunAsync("peers", "--servers", "nginx");

@@ -3,33 +3,35 @@ namespace Mortise.Sessions.Groups;
 /// <summary>One encoded message on its way to the members of one roll.</summary>
 internal class Delivery(Roll roll, byte[] message, long exceptId)
 {
-    protected const long OverheadBytes = 128;
+    private const long OverheadBytes = 128;
+
+    private int _queued;
+    private int _dropped;
+
+    public Roll Roll => roll;
 
     /// <summary>What it costs to keep it waiting.</summary>
     public long Cost => message.Length + OverheadBytes;
 
+    /// <summary>What has become of it so far.</summary>
+    public BroadcastResult Result => new(_queued, _dropped);
+
     /// <summary>Nobody waits for it, so there may be any number of them.</summary>
     public virtual bool MayBeRefused => true;
 
-    /// <summary>Writes to all; where the members live.</summary>
-    public virtual BroadcastResult Run()
+    /// <summary>Writes to one of the roll; where the members live.</summary>
+    public void To(Member member)
     {
-        var queued = 0;
-        var dropped = 0;
-        foreach (var member in roll.Members)
-        {
-            if (member.Id == exceptId)
-                continue;
-            if (member.Deliver(message, mayWait: false) == Outcome.Queued)
-                queued++;
-            else
-                dropped++;
-        }
-
-        return new(queued, dropped);
+        if (member.Id != exceptId)
+            Count(Write(member, message));
     }
 
-    /// <summary>What <see cref="Run"/> will say, as far as it can be known elsewhere.</summary>
+    /// <summary>All of the roll had their turn.</summary>
+    public virtual void End()
+    {
+    }
+
+    /// <summary>What will become of it, as far as it can be known elsewhere.</summary>
     public BroadcastResult Expected()
     {
         var dropped = 0;
@@ -48,61 +50,59 @@ internal class Delivery(Roll roll, byte[] message, long exceptId)
     /// <summary>The loop has too much before it.</summary>
     public BroadcastResult Refuse()
     {
-        var dropped = 0;
         foreach (var member in roll.Members)
         {
             if (member.Id == exceptId)
                 continue;
             member.Miss();
-            dropped++;
+            _dropped++;
         }
 
-        return new(0, dropped);
+        return Result;
+    }
+
+    protected virtual Outcome Write(Member member, byte[] message) => member.Deliver(message, mayWait: false);
+
+    private void Count(Outcome outcome)
+    {
+        if (outcome == Outcome.Queued)
+            _queued++;
+        else if (outcome == Outcome.Dropped)
+            _dropped++;
     }
 
     /// <summary>A delivery that is waited for, until each member has it or has not.</summary>
     public sealed class Awaited(Roll roll, byte[] message, long exceptId) : Delivery(roll, message, exceptId)
     {
-        private readonly Roll _roll = roll;
-        private readonly byte[] _message = message;
-        private readonly long _exceptId = exceptId;
         private readonly TaskCompletionSource<BroadcastResult> _over =
             new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private List<Task<bool>>? _waits;
 
         public Task<BroadcastResult> Over => _over.Task;
 
         public override bool MayBeRefused => false;
 
-        public override BroadcastResult Run()
+        public override void End()
         {
-            var queued = 0;
-            var dropped = 0;
-            List<Task<bool>>? waits = null;
-            foreach (var member in _roll.Members)
-            {
-                if (member.Id == _exceptId)
-                    continue;
-                var outcome = member.Deliver(_message, mayWait: true);
-                if (outcome == Outcome.Queued)
-                    queued++;
-                else if (outcome == Outcome.Dropped)
-                    dropped++;
-                else
-                    (waits ??= []).Add(member.DeliverWaitingAsync(_message));
-            }
-
-            if (waits is null)
-                _over.SetResult(new(queued, dropped));
+            if (_waits is null)
+                _over.SetResult(Result);
             else
-                _ = EndAsync(waits, queued, dropped);
-            return new(queued, dropped);
+                _ = EndAsync(_waits);
         }
 
-        private async Task EndAsync(List<Task<bool>> waits, int queued, int dropped)
+        protected override Outcome Write(Member member, byte[] message)
+        {
+            var outcome = member.Deliver(message, mayWait: true);
+            if (outcome == Outcome.Full)
+                (_waits ??= []).Add(member.DeliverWaitingAsync(message));
+            return outcome;
+        }
+
+        private async Task EndAsync(List<Task<bool>> waits)
         {
             var late = await Task.WhenAll(waits).ConfigureAwait(false);
             var inTime = late.Count(written => written);
-            _over.SetResult(new(queued + inTime, dropped + late.Length - inTime));
+            _over.SetResult(Result.And(new(inTime, late.Length - inTime)));
         }
     }
 }

@@ -7,16 +7,24 @@ namespace Mortise.Sessions.Groups;
 /// meanwhile, and writing there takes no lock; without a home whoever broadcasts writes.
 /// </summary>
 /// <remarks>
-/// At most <c>turnBytes</c> of messages are written in one turn of the loop: between them the kernel is offered the
-/// bytes, and no reader is found slow that was never asked.
+/// In one turn of the loop at most <c>turnBytes</c> of messages are written, so that the kernel is offered the bytes
+/// before a reader is found slow, and to few members: what they had written is sent before the next begin, and while
+/// it is in the processor's caches. Each of them gets all messages that wait for it, so that they leave in one send.
 /// </remarks>
 internal sealed class Lane(Connection guide, long turnBytes)
 {
     /// <summary>What waits for a loop that does not turn, before broadcasts to it are dropped.</summary>
     public const long WaitingBytesMax = 16 * 1024 * 1024;
 
+    /// <summary>Members that are written to in one turn.</summary>
+    private const int TurnMembers = 256;
+
     private readonly bool _hasHome = guide.Home is not null;
     private readonly ConcurrentQueue<Delivery> _waiting = new();
+
+    /// <summary>Deliveries to one roll, whose first members have them all already.</summary>
+    private readonly List<Delivery> _batch = [];
+    private int _done;
     private long _waitingBytes;
     private long _writtenHere;
     private int _posted;
@@ -24,10 +32,13 @@ internal sealed class Lane(Connection guide, long turnBytes)
     /// <summary>Writes at once where nothing is overtaken, or sends the message on its way.</summary>
     public BroadcastResult Deliver(Delivery delivery)
     {
-        if (!_hasHome || guide.IsHomeThread && _waiting.IsEmpty && _writtenHere < turnBytes)
+        if (!_hasHome || guide.IsHomeThread && MayWriteHere(delivery.Roll))
         {
             _writtenHere += delivery.Cost;
-            return delivery.Run();
+            foreach (var member in delivery.Roll.Members)
+                delivery.To(member);
+            delivery.End();
+            return delivery.Result;
         }
 
         if (delivery.MayBeRefused && Volatile.Read(ref _waitingBytes) > WaitingBytesMax)
@@ -39,6 +50,9 @@ internal sealed class Lane(Connection guide, long turnBytes)
         return expected;
     }
 
+    private bool MayWriteHere(Roll roll) => _batch.Count == 0 && _waiting.IsEmpty && _writtenHere < turnBytes
+        && roll.Members.Length <= TurnMembers;
+
     private void Wake()
     {
         if (Interlocked.Exchange(ref _posted, 1) == 0)
@@ -48,16 +62,48 @@ internal sealed class Lane(Connection guide, long turnBytes)
     private void Run()
     {
         Interlocked.Exchange(ref _posted, 0); // before the look: who comes after it posts again
-        for (_writtenHere = 0; _writtenHere < turnBytes && _waiting.TryDequeue(out var delivery);)
-        {
-            Interlocked.Add(ref _waitingBytes, -delivery.Cost);
-            _writtenHere += delivery.Cost;
-            delivery.Run();
-        }
-
-        if (!_waiting.IsEmpty)
+        _writtenHere = _batch.Sum(d => d.Cost); // the rest of them get it now, and no more than a turn's worth
+        for (var left = TurnMembers; left > 0 && (_batch.Count > 0 || TryTakeBatch());)
+            left -= WriteBatch(left);
+        if (_batch.Count > 0 || !_waiting.IsEmpty)
             Wake(); // in the loop's next turn
         else
             _writtenHere = 0;
+    }
+
+    /// <summary>As many for the same members as may be written now.</summary>
+    private bool TryTakeBatch()
+    {
+        while (_writtenHere < turnBytes && _waiting.TryPeek(out var next)
+            && (_batch.Count == 0 || next.Roll == _batch[0].Roll))
+        {
+            _waiting.TryDequeue(out _);
+            _writtenHere += next.Cost;
+            _batch.Add(next);
+        }
+
+        return _batch.Count > 0;
+    }
+
+    /// <summary>Writes all of the batch to at most so many more members; how many it were.</summary>
+    private int WriteBatch(int membersMax)
+    {
+        var members = _batch[0].Roll.Members;
+        var end = Math.Min(members.Length, _done + membersMax);
+        var written = end - _done;
+        for (; _done < end; _done++)
+            foreach (var delivery in _batch)
+                delivery.To(members[_done]);
+        if (end < members.Length)
+            return written;
+        foreach (var delivery in _batch)
+        {
+            Interlocked.Add(ref _waitingBytes, -delivery.Cost);
+            delivery.End();
+        }
+
+        _batch.Clear();
+        _done = 0;
+        return Math.Max(1, written);
     }
 }

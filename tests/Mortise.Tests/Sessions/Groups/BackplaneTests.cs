@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Text;
@@ -248,29 +247,5 @@ public sealed class BackplaneTests
     private sealed record Node(Hall Hall, MemoryBackplane Backplane) : IAsyncDisposable
     {
         public ValueTask DisposeAsync() => Hall.DisposeAsync();
-    }
-
-    /// <summary>Lines, counted.</summary>
-    private sealed class CountingCodec() : Codec<string>(Framing.Parse("line"))
-    {
-        private static readonly Codec<string> s_lines = Codec.Lines();
-        private int _encoded;
-        private int _decoded;
-
-        public int Encoded => Volatile.Read(ref _encoded);
-
-        public int Decoded => Volatile.Read(ref _decoded);
-
-        public override string Decode(in ReadOnlySequence<byte> frame)
-        {
-            Interlocked.Increment(ref _decoded);
-            return s_lines.Decode(frame);
-        }
-
-        public override void Encode(string message, IBufferWriter<byte> output)
-        {
-            Interlocked.Increment(ref _encoded);
-            s_lines.Encode(message, output);
-        }
     }
 }

@@ -9,7 +9,7 @@ namespace Mortise.Tests.Sessions.Groups;
 [Collection("alone")]
 public sealed class CrowdTests
 {
-    private const int Broadcasts = 50;
+    private const int Broadcasts = 50, Measures = 3;
 
     [Theory, MemberData(nameof(Engines.WithLoops), MemberType = typeof(Engines))]
     public async Task A_broadcast_allocates_the_same_for_a_thousand_members_as_for_ten(EngineKind engine)
@@ -24,15 +24,19 @@ public sealed class CrowdTests
     [Fact]
     public async Task Five_thousand_members_all_hear_it()
     {
-        await using var hall = Hall.Open("memory");
+        var codec = new CountingCodec();
+        await using var hall = Hall.Open("memory", codec: codec);
         await HearThreeAsync(hall, 5000);
+        Assert.Equal(3, codec.Encoded);
     }
 
     [Theory, MemberData(nameof(Engines.WithLoops), MemberType = typeof(Engines))]
     public async Task So_do_two_thousand_over_sockets(EngineKind engine)
     {
-        await using var hall = Hall.Open(engine.ToString());
+        var codec = new CountingCodec();
+        await using var hall = Hall.Open(engine.ToString(), codec: codec);
         await HearThreeAsync(hall, 2000);
+        Assert.Equal(3, codec.Encoded);
     }
 
     private static async Task HearThreeAsync(Hall hall, int members)
@@ -82,17 +86,22 @@ public sealed class CrowdTests
 
         await SayAsync();
         await SayAsync();
-        var before = GC.GetTotalAllocatedBytes(precise: true);
-        await SayAsync();
-        var allocated = GC.GetTotalAllocatedBytes(precise: true) - before;
+        var least = long.MaxValue; // what else the runtime does now and then is not the broadcast's
+        for (var i = 0; i < Measures; i++)
+        {
+            var before = GC.GetTotalAllocatedBytes(precise: true);
+            await SayAsync();
+            least = Math.Min(least, GC.GetTotalAllocatedBytes(precise: true) - before);
+        }
+
         var bytes = new byte[64];
         foreach (var client in clients)
         {
-            for (var received = 0; received < 3 * Broadcasts * 64;)
+            for (var received = 0; received < (2 + Measures) * Broadcasts * 64;)
                 received += client.Receive(bytes);
             client.Dispose();
         }
 
-        return allocated / Broadcasts;
+        return least / Broadcasts;
     }
 }
