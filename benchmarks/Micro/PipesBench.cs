@@ -54,7 +54,7 @@ public class PipesBench
     /// <summary>A peer that always has sent one frame more and takes everything.</summary>
     private sealed class EndlessWire(byte[] frame) : Wire
     {
-        public override int TryReceive(Span<byte> buffer)
+        public override int TryReceive(Memory<byte> buffer)
         {
             frame.CopyTo(buffer);
             return frame.Length;
@@ -66,7 +66,7 @@ public class PipesBench
         {
         }
 
-        public override int TrySend(ReadOnlySpan<byte> bytes) => bytes.Length;
+        public override int TrySend(ReadOnlyMemory<byte> bytes) => bytes.Length;
 
         public override int TrySend(IList<ArraySegment<byte>> buffers) => buffers.Sum(buffer => buffer.Count);
 

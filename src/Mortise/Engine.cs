@@ -30,9 +30,7 @@ internal static class Engine
     public static Transport For(Endpoint endpoint, TransportOptions options) => endpoint.Kind switch
     {
         EndpointKind.Memory => Memory,
-        EndpointKind.Tcp or EndpointKind.Unix => Engines.GetOrAdd(Choose(options), Make),
-        EndpointKind.Tls => throw new UnsupportedException("open", endpoint.ToString(),
-            "this version has no TLS", "use tcp:// behind a TLS proxy until it has"),
+        EndpointKind.Tcp or EndpointKind.Tls or EndpointKind.Unix => Engines.GetOrAdd(Choose(options), Make),
         _ => Packets,
     };
 

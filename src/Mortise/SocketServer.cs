@@ -151,6 +151,9 @@ public sealed class SocketServer : IAsyncDisposable
     /// <exception cref="BindException">The address is in use, not local, or not permitted.</exception>
     public static Listener Listen(Endpoint endpoint, TransportOptions? options = null)
     {
+        if (endpoint.Kind == EndpointKind.Tls)
+            throw new UnsupportedException("listen", endpoint.ToString(), "who accepts by hand gets connections in the "
+                + "clear", "listen on tcp://, and call StartTlsAsync on each connection");
         options ??= new TransportOptions();
         return Engine.For(endpoint, options).Listen(Engine.Bindable(endpoint), options);
     }

@@ -174,6 +174,10 @@ public sealed class Endpoint : IEquatable<Endpoint>
         return From(Kind, new IPEndPoint(address, Port));
     }
 
+    /// <summary>The same place where it is spoken to in TLS.</summary>
+    internal Endpoint As(EndpointKind kind) => kind == EndpointKind.Tls && Address is { } address
+        ? From(kind, new IPEndPoint(address, Port)) : this;
+
     /// <summary>What a socket is bound or connected to; null for names (resolve them first) and memory.</summary>
     public EndPoint? ToSocketEndPoint()
     {

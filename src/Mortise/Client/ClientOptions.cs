@@ -31,6 +31,9 @@ public class ClientOptions
     /// </summary>
     public ProxyHeader? ProxyHeader { get; set; }
 
+    /// <summary>How <c>tls://</c> endpoints are encrypted, and whom to trust there.</summary>
+    public TlsClientOptions Tls { get; } = new();
+
     /// <summary>What the kernel is told about the socket, and the local address to use.</summary>
     public TransportOptions Transport { get; } = new();
 }

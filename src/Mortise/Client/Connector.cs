@@ -40,6 +40,8 @@ internal sealed class Connector(Transport transport, ClientOptions options)
                 both.Token).ConfigureAwait(false);
             if (options.ProxyHeader is { } header)
                 await TellAsync(connection, header, both.Token).ConfigureAwait(false);
+            if (endpoint.Kind == EndpointKind.Tls)
+                await EncryptAsync(connection, endpoint, timeout.Token, both.Token).ConfigureAwait(false);
             return connection;
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
@@ -58,6 +60,31 @@ internal sealed class Connector(Transport transport, ClientOptions options)
         catch
         {
             connection.Abort();
+            throw;
+        }
+    }
+
+    /// <summary>The name of the endpoint is the one that the certificate must carry, whatever its address.</summary>
+    private async ValueTask EncryptAsync(Connection connection, Endpoint endpoint, CancellationToken timeout,
+        CancellationToken both)
+    {
+        try
+        {
+            await options.Tls.OpenAsync(connection, endpoint.Host, both).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            connection.Abort();
+            if (!timeout.IsCancellationRequested)
+                throw;
+            throw new HandshakeException("tls", CloseReason.HandshakeTimeout,
+                $"the TLS handshake was not over {options.ConnectTimeout.TotalSeconds:0.###} s after the connect began",
+                "does that port speak TLS, or does it wait for a word in the clear?", endpoint.ToString());
+        }
+        catch
+        {
+            await connection.CloseForAsync(CloseReason.Tls, TimeSpan.FromSeconds(1), TimeSpan.Zero)
+                .ConfigureAwait(false); // an alert tells the server why
             throw;
         }
     }

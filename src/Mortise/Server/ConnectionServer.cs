@@ -19,7 +19,7 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
     private readonly ServerOptions _options;
     private readonly Admission _admission;
     private readonly Acceptor _acceptor;
-    private readonly Func<Connection, CancellationToken, ValueTask>[] _openings;
+    private Func<Connection, CancellationToken, ValueTask>[] _openings;
     private readonly ConnectionWatch _watch;
     private readonly ConcurrentDictionary<Type, object> _shared = new();
     private readonly Lock _emptyGate = new();
@@ -39,9 +39,7 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
         Counters = new ServerCounters();
         Counters.Set(Metrics.ConnectionsLimit, _admission.Limit);
         _acceptor = new Acceptor(options, _admission, Counters, Start);
-        // Before all others: the header stands before TLS.
-        _openings = options.ProxyProtocol == ProxyProtocol.Off ? [.. options.Openings]
-            : [new ProxyOpening(options, _admission, Counters).OpenAsync, .. options.Openings];
+        _openings = [.. options.Openings];
     }
 
     public ServerCounters Counters { get; }
@@ -66,6 +64,16 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
     /// <summary>Binds all, then starts accepting: clients see either a whole server or none.</summary>
     public void Listen(IReadOnlyList<(Transport Transport, Endpoint Endpoint, Func<Connection, Task> Handler)> places)
     {
+        if (places.FirstOrDefault(p => p.Endpoint.Kind == EndpointKind.Tls).Endpoint is { } encrypted)
+        {
+            _options.Tls.Log = _options.Log;
+            _options.Tls.Check(encrypted.ToString());
+            _openings = [OpenTlsAsync, .. _openings];
+        }
+
+        // Before all others: the header stands before TLS.
+        if (_options.ProxyProtocol == ProxyProtocol.Require)
+            _openings = [new ProxyOpening(_options, _admission, Counters).OpenAsync, .. _openings];
         foreach (var (transport, endpoint, handler) in places)
         {
             if (_options.ProxyProtocol != ProxyProtocol.Off && endpoint.IsDatagram)
@@ -195,6 +203,10 @@ internal sealed class ConnectionServer : IConnectionOwner, IDisposable
         var handler = _handlers[listener];
         _ = _openings.Length == 0 ? RunAsync(connection, handler) : OpenAsync(connection, handler);
     }
+
+    private ValueTask OpenTlsAsync(Connection connection, CancellationToken cancellationToken) =>
+        connection.LocalEndpoint.Kind != EndpointKind.Tls ? default
+        : new(_options.Tls.OpenAsync(connection, cancellationToken));
 
     /// <summary>The handler begins where it would have begun without the openings.</summary>
     private async Task OpenAsync(Connection connection, Func<Connection, Task> handler)

@@ -172,6 +172,9 @@ public sealed class ServerOptions
     /// <summary>Pause between an accept and the next, to watch the accept queue fill. Default none.</summary>
     public TimeSpan AcceptDelay { get; set; }
 
+    /// <summary>How <c>tls://</c> endpoints are encrypted; they need a certificate.</summary>
+    public TlsServerOptions Tls { get; } = new();
+
     /// <summary>What the kernel is told about the sockets.</summary>
     public TransportOptions Transport { get; } = new();
 

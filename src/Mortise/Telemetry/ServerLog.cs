@@ -73,6 +73,12 @@ internal static partial class ServerLog
     [LoggerMessage(16, LogLevel.Warning, "Receiving on {Endpoint} failed and goes on")]
     public static partial void ReceiveFault(ILogger logger, Exception exception, string endpoint);
 
+    [LoggerMessage(23, LogLevel.Information, "Certificate {Name} was replaced; the new one is valid until {NotAfter}")]
+    public static partial void CertificateReplaced(ILogger logger, string name, DateTime notAfter);
+
+    [LoggerMessage(24, LogLevel.Warning, "Certificate {Name} changed and cannot be used, the old one stays: {Reason}")]
+    public static partial void CertificateNotReplaced(ILogger logger, string name, string reason);
+
     [LoggerMessage(14, LogLevel.Error, "A broadcast to group {Group} has no encoding; nobody got it")]
     public static partial void NotEncoded(ILogger logger, Exception exception, string group);
 

@@ -60,7 +60,7 @@ public abstract partial class Connection : IAsyncDisposable
     /// <remarks>
     /// Reading throws <see cref="ConnectionException"/> on a reset; an orderly end completes the pipe.
     /// </remarks>
-    public abstract PipeReader Input { get; }
+    public PipeReader Input => _layer is { } layer ? layer.Input : WireInput;
 
     /// <summary>
     /// What goes to the peer. A flush completes when the kernel has taken the bytes, which is not yet delivery.
@@ -68,7 +68,7 @@ public abstract partial class Connection : IAsyncDisposable
     /// only one. Completing it is a half-close (<see cref="ShutdownSendAsync"/>); completing it with an exception says
     /// that what was sent is not the whole, and resets the connection as <see cref="Abort"/> does.
     /// </summary>
-    public abstract PipeWriter Output { get; }
+    public PipeWriter Output => _layer is { } layer ? layer.Output : WireOutput;
 
     /// <summary>
     /// Cancelled when the connection is over in both directions, for whatever <see cref="CloseReason"/>.
@@ -93,15 +93,15 @@ public abstract partial class Connection : IAsyncDisposable
     public long BytesSent => Volatile.Read(ref _bytesSent);
 
     /// <summary>Bytes received that the handler has not consumed.</summary>
-    public abstract long BytesHeld { get; }
+    public long BytesHeld => WireBytesHeld + (_layer?.BytesHeld ?? 0);
 
     /// <summary>Bytes written that the kernel has not taken: what a slow reader costs.</summary>
-    public abstract long BytesQueued { get; }
+    public long BytesQueued => WireBytesQueued + (_layer?.BytesQueued ?? 0);
 
     /// <summary>
     /// Bytes are offered to the kernel, which has not taken them: not those that the writer has not flushed.
     /// </summary>
-    internal abstract bool IsSending { get; }
+    internal bool IsSending => IsWireSending || _layer?.IsSending == true;
 
     /// <summary>The clock of this connection's timeouts.</summary>
     internal TimeProvider Time { get; }
@@ -173,7 +173,8 @@ public abstract partial class Connection : IAsyncDisposable
     {
         try
         {
-            return SendOneAsync(bytes, cancellationToken);
+            return _layer is { } layer ? Flushed(layer.Output.WriteAsync(bytes, cancellationToken))
+                : SendOneAsync(bytes, cancellationToken);
         }
         catch (Exception e)
         {
@@ -185,12 +186,23 @@ public abstract partial class Connection : IAsyncDisposable
     /// Sends several buffers as one piece with one gathered system call (<c>sendmsg(2)</c>), from any thread.
     /// </summary>
     /// <exception cref="ConnectionException">The connection is over.</exception>
-    public abstract ValueTask SendAsync(ReadOnlySequence<byte> bytes, CancellationToken cancellationToken = default);
+    public ValueTask SendAsync(ReadOnlySequence<byte> bytes, CancellationToken cancellationToken = default)
+    {
+        try
+        {
+            return _layer is null ? SendPiecesAsync(bytes, cancellationToken)
+                : SendTogetherAsync(bytes, cancellationToken);
+        }
+        catch (Exception e)
+        {
+            return ValueTask.FromException(e);
+        }
+    }
 
     /// <summary>
     /// Half-close (<c>shutdown(2)</c>, FIN): the peer reads end of stream after what was written; receiving goes on.
     /// </summary>
-    public ValueTask ShutdownSendAsync() => Output.CompleteAsync();
+    public ValueTask ShutdownSendAsync() => _layer is { } layer ? FinishAsync(layer) : WireOutput.CompleteAsync();
 
     /// <summary>
     /// Ends the connection in order: what was written is sent, then FIN; then what the peer still sends is read and
@@ -222,10 +234,12 @@ public abstract partial class Connection : IAsyncDisposable
     public void EndInput(CloseReason reason) => EndInputFor(reason.Given());
 
     /// <summary>A close in order has begun: it sends what was written, and then waits for the peer's end.</summary>
-    internal abstract bool IsClosing { get; }
+    internal bool IsClosing => IsWireClosing || _layer?.Closing is not null;
 
     /// <summary><see cref="CloseAsync"/> for any reason.</summary>
-    internal abstract ValueTask CloseForAsync(CloseReason reason, TimeSpan flushTimeout, TimeSpan linger);
+    internal ValueTask CloseForAsync(CloseReason reason, TimeSpan flushTimeout, TimeSpan linger) =>
+        _layer is { } layer ? CloseAfter(layer, reason, flushTimeout, linger)
+        : CloseWireAsync(reason, flushTimeout, linger);
 
     /// <summary><see cref="Abort"/> for any reason.</summary>
     internal abstract void AbortFor(CloseReason reason);
@@ -250,44 +264,12 @@ public abstract partial class Connection : IAsyncDisposable
     /// <summary>The socket under the connection, or null (memory transport).</summary>
     internal virtual Socket? Socket => null;
 
-    /// <summary>Until <see cref="EndMessage"/> what is written to <see cref="Output"/> stays in one piece.</summary>
-    internal abstract void BeginMessage();
-
-    internal abstract void EndMessage();
-
-    /// <summary>What was written leaves soon; nobody waits, and a failure ends the connection.</summary>
-    internal abstract void FlushSoon();
-
     /// <summary>
     /// For a call of this library that waits inside: code on the connection's home goes on there, without a detour.
     /// </summary>
     internal virtual ValueTask<T> AtHome<T>(ValueTask<T> call) => call;
 
     internal virtual ValueTask AtHome(ValueTask call) => call;
-
-    internal virtual ValueTask SendOneAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken) =>
-        Flushed(Output.WriteAsync(bytes, cancellationToken));
-
-    internal virtual ValueTask FlushAsync(CancellationToken cancellationToken) =>
-        Flushed(Output.FlushAsync(cancellationToken));
-
-    /// <summary>
-    /// A flush that completes when the kernel has taken all that was written, also on the thread where the connection
-    /// lives, where a usual one completes sooner.
-    /// </summary>
-    internal virtual ValueTask FlushWhollyAsync(CancellationToken cancellationToken) => FlushAsync(cancellationToken);
-
-    /// <summary>Of a flush only its end counts.</summary>
-    private protected ValueTask Flushed(ValueTask<FlushResult> flush)
-    {
-        if (!flush.IsCompletedSuccessfully)
-            return AtHome(EndOfAsync(flush));
-        flush.GetAwaiter().GetResult();
-        return default;
-    }
-
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
-    private static async ValueTask EndOfAsync(ValueTask<FlushResult> flush) => await flush.ConfigureAwait(false);
 
     /// <summary>Begins to serve, at once or soon, on the connection's home or on the thread pool.</summary>
     internal virtual void Start(Action<Connection> serve, bool atHome) =>

@@ -23,7 +23,7 @@ public abstract partial class Connection
     {
         s_proxies.Add(this, header);
         if (header is { Source: { } source, Destination: { } destination })
-            (RemoteEndpoint, LocalEndpoint) = (source, destination);
+            (RemoteEndpoint, LocalEndpoint) = (source.As(RemoteEndpoint.Kind), destination.As(LocalEndpoint.Kind));
     }
 
     /// <summary>

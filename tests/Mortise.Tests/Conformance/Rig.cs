@@ -10,7 +10,7 @@ namespace Mortise.Tests.Conformance;
 /// </summary>
 public sealed class Rig : IAsyncDisposable
 {
-    public const string Memory = "memory", Tcp4 = "tcp v4", Tcp6 = "tcp v6", Unix = "unix";
+    public const string Memory = "memory", Tcp4 = "tcp v4", Tcp6 = "tcp v6", Unix = "unix", Tls = "tls";
 
     private static readonly (string Name, EngineKind Kind)[] Engines =
         [("managed", EngineKind.Managed), ("epoll", EngineKind.Epoll), ("io_uring", EngineKind.IoUring)];
@@ -26,12 +26,13 @@ public sealed class Rig : IAsyncDisposable
             : IsUnix ? $"unix:{Path.GetTempPath()}/mortise-{Guid.NewGuid():N}.sock"
             : name.EndsWith(Tcp6, StringComparison.Ordinal) ? "tcp://[::1]:0" : "tcp://127.0.0.1:0";
         Options.Memory = Network;
-        Options.Engine = Engines.FirstOrDefault(e => name.StartsWith(e.Name, StringComparison.Ordinal)).Kind;
+        Options.Engine = Engines.FirstOrDefault(e => name.Contains(e.Name, StringComparison.Ordinal)).Kind;
         tune?.Invoke(Options);
         _listener = SocketServer.Listen(Endpoint.Parse(endpoint), Options);
     }
 
-    public static TheoryData<string> All { get; } = [Memory, .. OnEveryEngine(Tcp4, Tcp6, Unix)];
+    public static TheoryData<string> All { get; } =
+        [Memory, .. OnEveryEngine(Tcp4, Tcp6, Unix), $"{Tls} {Memory}", .. OnEveryEngine($"{Tls} {Tcp4}")];
 
     public static TheoryData<string> Kernel { get; } = [.. OnEveryEngine(Tcp4, Tcp6, Unix)];
 
@@ -39,7 +40,10 @@ public sealed class Rig : IAsyncDisposable
 
     public string Name { get; }
 
-    public bool IsMemory => Name == Memory;
+    public bool IsMemory => Name.EndsWith(Memory, StringComparison.Ordinal);
+
+    /// <summary>Encrypted: what arrives is what was sent, but the kernel sees other bytes.</summary>
+    public bool IsTls => Name.Contains(Tls, StringComparison.Ordinal);
 
     public bool IsUnix => Name.EndsWith(Unix, StringComparison.Ordinal);
 
@@ -82,9 +86,21 @@ public sealed class Rig : IAsyncDisposable
             o.Transport.ReceiveBufferBytes = Options.ReceiveBufferBytes;
         }, Limits.Soon);
         var server = await accepting;
+        if (IsTls)
+            await EncryptAsync(client, server);
         _made.Add(client);
         _made.Add(server);
         return (client, server);
+    }
+
+    private static async Task EncryptAsync(Connection client, Connection server)
+    {
+        var trusting = new TlsClientOptions();
+        trusting.Authorities.Add(Tests.Tls.Authority.Shared.Root);
+        var options = new TlsServerOptions { Certificate = Tests.Tls.Authority.Localhost };
+        var serving = server.StartTlsAsync(options, Limits.Soon).AsTask();
+        await client.StartTlsAsync("localhost", trusting, Limits.Soon);
+        await serving;
     }
 
     public async ValueTask DisposeAsync()

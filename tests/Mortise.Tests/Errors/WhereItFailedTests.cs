@@ -14,19 +14,26 @@ public sealed class WhereItFailedTests
 
     private static readonly string[] Argued =
     [
+        // They become an InvalidSettingException with the file in TlsCertificate, or a ConnectionException in TlsLayer.
+        "CryptographicException by CertificateFiles", "CryptographicException by TlsCertificate",
+        "EndOfStreamException by TlsWire",
         // A pipe or a buffer used by two owners, a catalogue that does not parse: our own mistakes, no peer's.
         // Or a blocking call on an event loop, which its message explains.
         "InvalidOperationException by BlockPool", "InvalidOperationException by CatalogueReader",
-        "InvalidOperationException by Connection", "InvalidOperationException by Conversation",
+        "InvalidOperationException by Connection", "InvalidOperationException by ConnectionTls",
+        "InvalidOperationException by Conversation",
         "InvalidOperationException by DatagramBatch",
         "InvalidOperationException by LoopConnector",
         "InvalidOperationException by LoopReader", "InvalidOperationException by LoopWait",
-        "InvalidOperationException by ManagedTransport", "InvalidOperationException by Readiness",
+        "InvalidOperationException by ManagedTransport", "InvalidOperationException by PacketReader",
+        "InvalidOperationException by PacketWriter", "InvalidOperationException by Readiness",
         "InvalidOperationException by RequestsById", "InvalidOperationException by Session",
-        "InvalidOperationException by WireReader",
-        "NotSupportedException by LoopContext",
+        "InvalidOperationException by SocketClient",
+        "InvalidOperationException by TlsWire", "InvalidOperationException by WireReader",
+        "NotSupportedException by LoopContext", "NotSupportedException by WireStream",
         // A wire's error becomes a ConnectionException with operation and endpoint in WireConnection.Fail.
-        "SocketException by MemoryLane", "SocketException by Readiness", "SocketException by SocketWire",
+        "SocketException by MemoryLane", "SocketException by Readiness", "SocketException by SocketPackets",
+        "SocketException by SocketWire",
     ];
 
     private static readonly Endpoint AnyPort = Endpoint.Parse("tcp://127.0.0.1:0");

@@ -184,7 +184,7 @@ public sealed class WatchTests : IDisposable
     /// <summary>Has nothing to say and takes nothing.</summary>
     private sealed class SilentWire : Wire
     {
-        public override int TryReceive(Span<byte> buffer) => -1;
+        public override int TryReceive(Memory<byte> buffer) => -1;
 
         public override ValueTask WaitReadableAsync() => new(Task.Delay(Timeout.Infinite));
 
@@ -192,7 +192,7 @@ public sealed class WatchTests : IDisposable
         {
         }
 
-        public override int TrySend(ReadOnlySpan<byte> bytes) => 0;
+        public override int TrySend(ReadOnlyMemory<byte> bytes) => 0;
 
         public override int TrySend(IList<ArraySegment<byte>> buffers) => 0;
 

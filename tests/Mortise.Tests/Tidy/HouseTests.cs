@@ -24,8 +24,9 @@ public sealed class HouseTests
     public void No_two_rooms_use_each_other() => Assert.Empty(House.Circles(House.AsBuilt.Uses));
 
     [Fact]
-    public void The_errors_and_the_system_calls_are_the_only_leaves() => Assert.Equal(["Errors", "Transports/Kernel"],
-        House.AsBuilt.Rooms.Except(House.AsBuilt.Uses.Select(u => u.User)));
+    public void The_errors_the_system_calls_and_the_seam_of_layers_are_the_only_leaves() =>
+        Assert.Equal(["Errors", "Transports/Kernel", "Transports/Layers"],
+            House.AsBuilt.Rooms.Except(House.AsBuilt.Uses.Select(u => u.User)));
 
     [Fact]
     public void A_use_that_no_row_allows_is_found()

@@ -14,7 +14,8 @@ internal sealed class LinuxTransport(EngineKind kind, string about) : Transport
     /// <summary>Null where io_uring serves, else what was tried and how it was refused.</summary>
     public static string? UringFailure => UringProbe.Failure;
 
-    public override bool Carries(EndpointKind endpointKind) => endpointKind is EndpointKind.Tcp or EndpointKind.Unix;
+    public override bool Carries(EndpointKind endpointKind) => 
+        endpointKind is EndpointKind.Tcp or EndpointKind.Tls or EndpointKind.Unix;
 
     public override Listener Listen(Endpoint endpoint, TransportOptions options) =>
         new LoopListener(GroupFor(options), endpoint, options) { Engine = About };

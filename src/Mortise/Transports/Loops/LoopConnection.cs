@@ -65,15 +65,15 @@ internal sealed class LoopConnection : Connection
 
     public LoopReader Reader => _reader;
 
-    public override PipeReader Input => _reader;
+    internal override PipeReader WireInput => _reader;
 
-    public override PipeWriter Output => _writer;
+    internal override PipeWriter WireOutput => _writer;
 
-    public override long BytesHeld => _reader.Held;
+    internal override long WireBytesHeld => _reader.Held;
 
-    public override long BytesQueued => _writer.Queued;
+    internal override long WireBytesQueued => _writer.Queued;
 
-    internal override bool IsSending => _writer.InFlight;
+    internal override bool IsWireSending => _writer.InFlight;
 
     internal override object Home => Loop;
 
@@ -103,7 +103,8 @@ internal sealed class LoopConnection : Connection
             Loop.Post(static c => ((LoopConnection)c!).Attach(), this);
     }
 
-    public override ValueTask SendAsync(ReadOnlySequence<byte> bytes, CancellationToken cancellationToken = default)
+    private protected override ValueTask SendPiecesAsync(in ReadOnlySequence<byte> bytes,
+        CancellationToken cancellationToken)
     {
         if (!Loop.IsCurrent)
             return _writer.SendFromElsewhereAsync(bytes, cancellationToken);
@@ -112,18 +113,19 @@ internal sealed class LoopConnection : Connection
             : _writer.WriteAsync(bytes, cancellationToken));
     }
 
-    internal override ValueTask SendOneAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken) =>
+    private protected override ValueTask SendOneAsync(ReadOnlyMemory<byte> bytes,
+        CancellationToken cancellationToken) =>
         Loop.IsCurrent ? Flushed(_writer.WriteAsync(bytes, cancellationToken))
         : _writer.SendFromElsewhereAsync(new ReadOnlySequence<byte>(bytes), cancellationToken);
 
-    internal override ValueTask FlushAsync(CancellationToken cancellationToken) =>
+    internal override ValueTask FlushWireAsync(CancellationToken cancellationToken) =>
         Loop.IsCurrent ? Flushed(_writer.FlushAsync(cancellationToken))
         : _writer.FlushedFromElsewhereAsync(cancellationToken);
 
-    internal override ValueTask FlushWhollyAsync(CancellationToken cancellationToken) =>
+    internal override ValueTask FlushWireWhollyAsync(CancellationToken cancellationToken) =>
         _writer.FlushedFromElsewhereAsync(cancellationToken);
 
-    internal override bool IsClosing => Volatile.Read(ref _closing) is not null;
+    internal override bool IsWireClosing => Volatile.Read(ref _closing) is not null;
 
     internal override void EndInputFor(CloseReason reason)
     {
@@ -138,7 +140,7 @@ internal sealed class LoopConnection : Connection
     }
 
     /// <summary>Only the first call closes; the others wait with it.</summary>
-    internal override ValueTask CloseForAsync(CloseReason reason, TimeSpan flushTimeout, TimeSpan linger)
+    internal override ValueTask CloseWireAsync(CloseReason reason, TimeSpan flushTimeout, TimeSpan linger)
     {
         Task closing;
         lock (_writer)
@@ -172,11 +174,11 @@ internal sealed class LoopConnection : Connection
     internal override ValueTask AtHome(ValueTask call) => call.IsCompleted || !RunsAtHome ? call
         : Loop.IsCurrent ? HomeCall<bool>.Follow(this, call) : new(call.AsTask());
 
-    internal override void BeginMessage() => _writer.BeginMessage();
+    internal override void BeginWireMessage() => _writer.BeginMessage();
 
-    internal override void EndMessage() => _writer.EndMessage();
+    internal override void EndWireMessage() => _writer.EndMessage();
 
-    internal override void FlushSoon() => _writer.FlushSoon();
+    internal override void FlushWireSoon() => _writer.FlushSoon();
 
     // What the poller tells. None of these runs a user's code.
 
@@ -353,6 +355,7 @@ internal sealed class LoopConnection : Connection
     {
         IsDetaching = true;
         _reader.Retire();
+        RetireLayer();
         if (_attached)
             Loop.Poller.Detach(this);
         else

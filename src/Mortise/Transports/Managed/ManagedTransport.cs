@@ -13,7 +13,8 @@ internal sealed class ManagedTransport(string about) : Transport
 
     public override string About => about;
 
-    public override bool Carries(EndpointKind kind) => kind is EndpointKind.Tcp or EndpointKind.Unix;
+    public override bool Carries(EndpointKind kind) => 
+        kind is EndpointKind.Tcp or EndpointKind.Tls or EndpointKind.Unix;
 
     public override Listener Listen(Endpoint endpoint, TransportOptions options) =>
         new SocketListener(ListeningSocket.Open(endpoint, options), options, Make) { Engine = About };

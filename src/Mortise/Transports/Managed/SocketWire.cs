@@ -19,9 +19,9 @@ internal sealed class SocketWire : Wire
 
     public override Socket Socket => _socket;
 
-    public override int TryReceive(Span<byte> buffer)
+    public override int TryReceive(Memory<byte> buffer)
     {
-        var received = _socket.Receive(buffer, SocketFlags.None, out var error);
+        var received = _socket.Receive(buffer.Span, SocketFlags.None, out var error);
         return error switch
         {
             SocketError.Success => received,
@@ -34,8 +34,8 @@ internal sealed class SocketWire : Wire
 
     public override void WakeReader() => _readable.Wake();
 
-    public override int TrySend(ReadOnlySpan<byte> bytes) =>
-        Taken(_socket.Send(bytes, SocketFlags.None, out var error), error);
+    public override int TrySend(ReadOnlyMemory<byte> bytes) =>
+        Taken(_socket.Send(bytes.Span, SocketFlags.None, out var error), error);
 
     public override int TrySend(IList<ArraySegment<byte>> buffers) =>
         Taken(_socket.Send(buffers, SocketFlags.None, out var error), error);

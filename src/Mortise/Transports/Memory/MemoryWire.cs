@@ -5,13 +5,13 @@ namespace Mortise.Transports.Memory;
 /// <summary>One end of a connection in this process: a lane in and a lane out.</summary>
 internal sealed class MemoryWire(MemoryLane receive, MemoryLane send, Action<Action> post) : Wire
 {
-    public override int TryReceive(Span<byte> buffer) => receive.Take(buffer);
+    public override int TryReceive(Memory<byte> buffer) => receive.Take(buffer.Span);
 
     public override ValueTask WaitReadableAsync() => receive.WaitReadableAsync();
 
     public override void WakeReader() => receive.Wake();
 
-    public override int TrySend(ReadOnlySpan<byte> bytes) => send.Put(bytes);
+    public override int TrySend(ReadOnlyMemory<byte> bytes) => send.Put(bytes.Span);
 
     public override int TrySend(IList<ArraySegment<byte>> buffers)
     {

@@ -22,17 +22,17 @@ internal abstract class PacketConnection : Connection
         Writer = new PacketWriter(this, BlockPool.Shared);
     }
 
-    public override PipeReader Input => Reader;
+    internal override PipeReader WireInput => Reader;
 
-    public override PipeWriter Output => Writer;
+    internal override PipeWriter WireOutput => Writer;
 
-    public override long BytesHeld => Reader.Held;
+    internal override long WireBytesHeld => Reader.Held;
 
-    public override long BytesQueued => Volatile.Read(ref _queued);
+    internal override long WireBytesQueued => Volatile.Read(ref _queued);
 
-    internal override bool IsSending => BytesQueued > 0;
+    internal override bool IsWireSending => BytesQueued > 0;
 
-    internal override bool IsClosing => Volatile.Read(ref _closing) is not null;
+    internal override bool IsWireClosing => Volatile.Read(ref _closing) is not null;
 
     internal override bool KeepsBoundaries => true;
 
@@ -49,8 +49,8 @@ internal abstract class PacketConnection : Connection
     /// <summary>The peer said that it sends no more.</summary>
     protected virtual bool PeerFinished => false;
 
-    public override async ValueTask SendAsync(ReadOnlySequence<byte> bytes,
-        CancellationToken cancellationToken = default)
+    private protected override ValueTask SendPiecesAsync(in ReadOnlySequence<byte> bytes,
+        CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
         lock (Writer.Gate)
@@ -60,12 +60,12 @@ internal abstract class PacketConnection : Connection
             Writer.Seal();
         }
 
-        await GoneAsync(cancellationToken).ConfigureAwait(false);
+        return Flushed(GoneAsync(cancellationToken));
     }
 
-    internal override void BeginMessage() => Writer.Gate.Enter();
+    internal override void BeginWireMessage() => Writer.Gate.Enter();
 
-    internal override void EndMessage()
+    internal override void EndWireMessage()
     {
         try
         {
@@ -77,7 +77,7 @@ internal abstract class PacketConnection : Connection
         }
     }
 
-    internal override void FlushSoon() => Sender.SendSoon();
+    internal override void FlushWireSoon() => Sender.SendSoon();
 
     /// <summary>A whole packet; the block is no longer the caller's.</summary>
     internal virtual void Send(Block block)
@@ -123,7 +123,7 @@ internal abstract class PacketConnection : Connection
 
     internal override void AbortFor(CloseReason reason) => EndFor(reason, null);
 
-    internal override ValueTask CloseForAsync(CloseReason reason, TimeSpan flushTimeout, TimeSpan linger)
+    internal override ValueTask CloseWireAsync(CloseReason reason, TimeSpan flushTimeout, TimeSpan linger)
     {
         lock (_closeGate)
             return new(_closing ??= CloseOnceAsync(reason, flushTimeout, linger));

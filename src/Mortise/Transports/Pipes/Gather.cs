@@ -26,7 +26,7 @@ internal sealed class Gather(Wire wire)
             if (block is null || full)
                 return (block, skip);
             var offered = Offer(block, skip);
-            var sent = _buffers.Count == 0 ? wire.TrySend(block.Bytes.AsSpan(skip, offered)) : wire.TrySend(_buffers);
+            var sent = _buffers.Count == 0 ? wire.TrySend(block.Bytes.AsMemory(skip, offered)) : wire.TrySend(_buffers);
             sentBytes += sent;
             skip += sent;
             full = sent < offered;

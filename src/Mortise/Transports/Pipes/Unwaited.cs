@@ -1,3 +1,5 @@
+using System.IO.Pipelines;
+
 namespace Mortise.Transports.Pipes;
 
 /// <summary>Waits that may be given up while the work goes on: its failure then belongs to nobody.</summary>
@@ -7,6 +9,14 @@ internal static class Unwaited
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public static Task WaitOrLeaveAsync(this Task task, CancellationToken cancellationToken) =>
         task.WaitOrLeaveAsync(Timeout.InfiniteTimeSpan, TimeProvider.System, cancellationToken);
+
+    /// <summary>A flush whose wait can be cancelled while the sending goes on.</summary>
+    public static async ValueTask<FlushResult> FlushedOrLeaveAsync(this Task sending,
+        CancellationToken cancellationToken)
+    {
+        await sending.WaitOrLeaveAsync(cancellationToken).ConfigureAwait(false);
+        return default;
+    }
 
     /// <summary>
     /// Waits so long and no longer. A continuation that watches over the abandoned task is attached only then: a task

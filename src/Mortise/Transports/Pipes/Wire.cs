@@ -1,14 +1,19 @@
+using System.Net.Sockets;
+
 namespace Mortise.Transports.Pipes;
 
 /// <summary>
 /// The bytes of one connection as the operating system offers them: non-blocking tries, and waits for readiness. It
 /// keeps no buffers and knows no pipes; <see cref="WireReader"/> and <see cref="WireWriter"/> do that for every wire.
 /// </summary>
-/// <remarks>All members throw <see cref="System.Net.Sockets.SocketException"/> when the connection failed.</remarks>
+/// <remarks>When the connection failed, all members throw what <see cref="IsFailure"/> knows.</remarks>
 internal abstract class Wire
 {
+    /// <summary>Thrown by a wire, as opposed to a fault in this program.</summary>
+    public static bool IsFailure(Exception e) => e is SocketException or ObjectDisposedException or IOException;
+
     /// <summary>Bytes received now; 0 = the peer finished sending; -1 = nothing is there yet.</summary>
-    public abstract int TryReceive(Span<byte> buffer);
+    public abstract int TryReceive(Memory<byte> buffer);
 
     /// <summary>
     /// Completes when <see cref="TryReceive"/> is worth another try: bytes, end of stream, an error, or
@@ -20,7 +25,7 @@ internal abstract class Wire
     public abstract void WakeReader();
 
     /// <summary>Bytes taken now, 0 when none can be taken yet.</summary>
-    public abstract int TrySend(ReadOnlySpan<byte> bytes);
+    public abstract int TrySend(ReadOnlyMemory<byte> bytes);
 
     /// <summary>Gathers several buffers into one call; bytes taken now.</summary>
     public abstract int TrySend(IList<ArraySegment<byte>> buffers);
@@ -49,5 +54,5 @@ internal abstract class Wire
     public virtual TaskCreationOptions Continuations => TaskCreationOptions.RunContinuationsAsynchronously;
 
     /// <summary>The socket under the wire, or null where there is none.</summary>
-    public virtual System.Net.Sockets.Socket? Socket => null;
+    public virtual Socket? Socket => null;
 }

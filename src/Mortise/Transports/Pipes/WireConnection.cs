@@ -6,9 +6,10 @@ using Mortise.Errors;
 namespace Mortise.Transports.Pipes;
 
 /// <summary>A connection over a <see cref="Wire"/>: joins the two pipes and ends them together.</summary>
-internal sealed class WireConnection : Connection
+internal sealed class WireConnection : Connection, IWireOwner
 {
     private readonly Wire _wire;
+    private readonly BlockPool _pool;
     private readonly WireReader _reader;
     private readonly WireWriter _writer;
     private readonly Lock _closeGate = new();
@@ -18,48 +19,30 @@ internal sealed class WireConnection : Connection
         : base(local, remote, time ?? TimeProvider.System)
     {
         _wire = wire;
-        _reader = new WireReader(this, wire, pool ?? BlockPool.Shared);
-        _writer = new WireWriter(this, wire, pool ?? BlockPool.Shared);
+        _pool = pool ?? BlockPool.Shared;
+        _reader = new WireReader(this, this, wire, _pool);
+        _writer = new WireWriter(this, this, wire, _pool);
     }
 
-    public override PipeReader Input => _reader;
+    internal override PipeReader WireInput => _reader;
 
-    public override PipeWriter Output => _writer;
+    internal override PipeWriter WireOutput => _writer;
 
-    public override long BytesHeld => _reader.Held;
+    internal override long WireBytesHeld => _reader.Held;
 
-    public override long BytesQueued => _writer.Pending;
+    internal override long WireBytesQueued => _writer.Pending;
 
-    internal override bool IsSending => _writer.IsSending;
+    internal override bool IsWireSending => _writer.IsSending;
 
     internal override Socket? Socket => _wire.Socket;
 
-    public override async ValueTask SendAsync(ReadOnlySequence<byte> bytes,
-        CancellationToken cancellationToken = default)
-    {
-        cancellationToken.ThrowIfCancellationRequested();
-        if (bytes.IsSingleSegment)
-        {
-            await _writer.WriteAsync(bytes.First, cancellationToken).ConfigureAwait(false);
-            return;
-        }
+    internal override void BeginWireMessage() => _writer.Gate.Enter();
 
-        lock (_writer.Gate)
-        {
-            foreach (var segment in bytes)
-                _writer.Write(segment.Span);
-        }
+    internal override void EndWireMessage() => _writer.Gate.Exit();
 
-        await _writer.FlushAsync(cancellationToken).ConfigureAwait(false);
-    }
+    internal override void FlushWireSoon() => _writer.FlushSoon();
 
-    internal override void BeginMessage() => _writer.Gate.Enter();
-
-    internal override void EndMessage() => _writer.Gate.Exit();
-
-    internal override void FlushSoon() => _writer.FlushSoon();
-
-    internal override bool IsClosing => Volatile.Read(ref _closing) is not null;
+    internal override bool IsWireClosing => Volatile.Read(ref _closing) is not null;
 
     internal override void EndInputFor(CloseReason reason)
     {
@@ -74,7 +57,7 @@ internal sealed class WireConnection : Connection
     }
 
     /// <summary>Only the first call closes; the others wait with it.</summary>
-    internal override ValueTask CloseForAsync(CloseReason reason, TimeSpan flushTimeout, TimeSpan linger)
+    internal override ValueTask CloseWireAsync(CloseReason reason, TimeSpan flushTimeout, TimeSpan linger)
     {
         lock (_closeGate)
             return new(_closing ??= CloseOnceAsync(reason, flushTimeout, linger));
@@ -106,8 +89,12 @@ internal sealed class WireConnection : Connection
             Release(reset: false);
     }
 
+    void IWireOwner.CountReceived(int bytes) => CountReceived(bytes);
+
+    void IWireOwner.CountSent(int bytes) => CountSent(bytes);
+
     /// <summary>Records a failure of the wire, ends the connection, and gives the exception to throw.</summary>
-    internal ConnectionException Fail(string operation, Exception error)
+    public Exception Fail(string operation, Exception error)
     {
         if (CloseReason is not null || error is not SocketException socketError)
             return EndedError(operation);
@@ -117,7 +104,7 @@ internal sealed class WireConnection : Connection
         return failure;
     }
 
-    internal void ShutdownSendNow()
+    public void ShutdownSendNow()
     {
         try
         {
@@ -152,11 +139,18 @@ internal sealed class WireConnection : Connection
         }
     }
 
-    /// <summary>On the stack: thousands of connections may linger at once, and none needs a buffer to wait.</summary>
+    /// <summary>Thousands of connections may linger at once, and none needs a buffer to wait.</summary>
     private int DiscardSome()
     {
-        Span<byte> scrap = stackalloc byte[DiscardBytes];
-        return _wire.TryReceive(scrap);
+        var scrap = _pool.Rent(DiscardBytes);
+        try
+        {
+            return _wire.TryReceive(scrap.FreeMemory);
+        }
+        finally
+        {
+            _pool.Return(scrap);
+        }
     }
 
     /// <summary>Only for the caller to whom <see cref="Connection.TryEnd"/> said true, so it runs once.</summary>
@@ -166,6 +160,7 @@ internal sealed class WireConnection : Connection
         _wire.Close(reset);
         _wire.WakeReader();
         _reader.Retire();
+        RetireLayer();
         TellOwner();
         _wire.Post(static c => c.AnnounceEnd(), this);
     }

@@ -1,6 +1,5 @@
 using System.Buffers;
 using System.IO.Pipelines;
-using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 
 namespace Mortise.Transports.Pipes;
@@ -17,7 +16,7 @@ namespace Mortise.Transports.Pipes;
 /// ends it calls <see cref="Retire"/>, and <c>_state</c> decides who gives the buffers back: the ender when nobody is
 /// inside, the reader when it is inside, and the garbage collector when the bytes are in a handler's hands.</para>
 /// </remarks>
-internal sealed class WireReader(WireConnection connection, Wire wire, BlockPool pool) : PipeReader
+internal sealed class WireReader(IWireOwner owner, Connection connection, Wire wire, BlockPool pool) : PipeReader
 {
     private const int FreeBytesWorthUsing = 512;
 
@@ -52,9 +51,9 @@ internal sealed class WireReader(WireConnection connection, Wire wire, BlockPool
         Enter();
         if (_hasUnexamined || _endOfStream)
             return new(HandOut());
-        return connection.IsOwn(cancellationToken)
+        return connection.AtHome(connection.IsOwn(cancellationToken)
             ? ReceiveAsync(cancellationToken)
-            : ReceiveCancellableAsync(cancellationToken);
+            : ReceiveCancellableAsync(cancellationToken));
     }
 
     public override bool TryRead(out ReadResult result)
@@ -289,8 +288,8 @@ internal sealed class WireReader(WireConnection connection, Wire wire, BlockPool
     {
         try
         {
-            if (error is SocketException or ObjectDisposedException)
-                throw connection.Fail("recv", error);
+            if (Wire.IsFailure(error) && error is not ConnectionException)
+                throw owner.Fail("recv", error);
         }
         finally
         {
@@ -306,13 +305,13 @@ internal sealed class WireReader(WireConnection connection, Wire wire, BlockPool
         int received;
         try
         {
-            received = wire.TryReceive(block.FreeSpan);
+            received = wire.TryReceive(block.FreeMemory);
         }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        catch (Exception e) when (Wire.IsFailure(e))
         {
             if (block != _tail)
                 pool.Return(block);
-            throw connection.Fail("recv", e);
+            throw owner.Fail("recv", e);
         }
 
         if (received <= 0)
@@ -346,7 +345,7 @@ internal sealed class WireReader(WireConnection connection, Wire wire, BlockPool
         _tail = block;
         _hasUnexamined = true;
         Volatile.Write(ref _held, _held + received);
-        connection.CountReceived(received);
+        owner.CountReceived(received);
     }
 
     private void AdaptBlockSize(Block block, int received, bool filled)

@@ -1,5 +1,4 @@
 using System.IO.Pipelines;
-using System.Net.Sockets;
 
 namespace Mortise.Transports.Pipes;
 
@@ -12,7 +11,7 @@ namespace Mortise.Transports.Pipes;
 /// Invariant: <c>_head</c>…<c>_tail</c> are bytes not yet given to a sender; while <c>_sending</c> is true exactly one
 /// sender owns the wire, and <c>_nextTurn</c> completes when the bytes appended during its turn have been taken too.
 /// </remarks>
-internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool pool) : PipeWriter,
+internal sealed class WireWriter(IWireOwner owner, Connection connection, Wire wire, BlockPool pool) : PipeWriter,
     Framing.IGatheringOutput
 {
     /// <summary>One wait covers no more than this, and what else fits is taken without waiting: so a reader that takes
@@ -96,7 +95,7 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
             if (_fault is not null)
                 throw connection.EndedError("send");
             if (_sending)
-                return WaitAsync((_nextTurn ??= new Turn(wire.Continuations)).JoinAsync(), cancellationToken);
+                return (_nextTurn ??= new Turn(wire.Continuations)).JoinAsync().FlushedOrLeaveAsync(cancellationToken);
             if (_queued == 0)
                 return default;
             batch = TakeBatch();
@@ -168,7 +167,7 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
             if (exception is null && !_sending && _fault is null)
             {
                 if (_head is null)
-                    connection.ShutdownSendNow();
+                    owner.ShutdownSendNow();
                 else
                     StartTurn(TakeBatch(), new Turn(wire.Continuations));
             }
@@ -200,11 +199,11 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
     {
         try
         {
-            var sent = CountSent(wire.TrySend(source.Span));
+            var sent = CountSent(wire.TrySend(source));
             if (sent < source.Length)
                 return SendRestBorrowedAsync(source[sent..]);
         }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        catch (Exception e) when (Wire.IsFailure(e))
         {
             throw Broken(e);
         }
@@ -222,10 +221,10 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
                 var waited = rest[..Math.Min(rest.Length, WaitedBytesMax)];
                 rest = rest[CountSent(await wire.SendAsync(waited).ConfigureAwait(false))..];
                 if (!rest.IsEmpty)
-                    rest = rest[CountSent(wire.TrySend(rest.Span))..];
+                    rest = rest[CountSent(wire.TrySend(rest))..];
             }
         }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        catch (Exception e) when (Wire.IsFailure(e))
         {
             throw Broken(e);
         }
@@ -242,10 +241,11 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
             if (rest.Block is not null)
             {
                 var sending = SendRestAsync(batch, rest);
-                return connection.IsOwn(cancellationToken) ? new(sending) : WaitAsync(sending, cancellationToken);
+                return connection.IsOwn(cancellationToken) ? new(sending)
+                    : sending.FlushedOrLeaveAsync(cancellationToken);
             }
         }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        catch (Exception e) when (Wire.IsFailure(e))
         {
             pool.ReturnChain(batch);
             throw Broken(e);
@@ -268,7 +268,7 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
                 rest = TrySendBatch(block, rest.Skip + sent);
             }
         }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        catch (Exception e) when (Wire.IsFailure(e))
         {
             throw Broken(e);
         }
@@ -301,9 +301,9 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
                 return;
             }
 
-            _sending = false;
             if (_completed && _fault is null)
-                connection.ShutdownSendNow();
+                owner.ShutdownSendNow();
+            Volatile.Write(ref _sending, false); // who waits for the end sees it only now
             if (turn is not null)
                 wire.Post(static t => t.End(), turn);
         }
@@ -369,14 +369,14 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
     /// <summary>Only the sender that owns the wire counts, so plain additions do.</summary>
     private int CountSent(int sent)
     {
-        connection.CountSent(sent);
+        owner.CountSent(sent);
         Volatile.Write(ref _inFlight, _inFlight - sent);
         return sent;
     }
 
     private Exception Broken(Exception e)
     {
-        var fault = connection.Fail("send", e);
+        var fault = owner.Fail("send", e);
         Volatile.Write(ref _inFlight, 0);
         Break(fault);
         return fault;
@@ -386,12 +386,5 @@ internal sealed class WireWriter(WireConnection connection, Wire wire, BlockPool
     {
         if (_fault is not null || _completed)
             throw connection.EndedError("send");
-    }
-
-    /// <summary>A wait can be cancelled, the sending cannot; its failure then belongs to nobody.</summary>
-    private static async ValueTask<FlushResult> WaitAsync(Task sending, CancellationToken cancellationToken)
-    {
-        await sending.WaitOrLeaveAsync(cancellationToken).ConfigureAwait(false);
-        return default;
     }
 }

@@ -2,7 +2,7 @@ using System.Net.NetworkInformation;
 using System.Net.Sockets;
 using Mortise.Errors;
 
-namespace Mortise.Transports;
+namespace Mortise.Transports.Sockets;
 
 /// <summary>A failed bind in words: who holds the address, which addresses exist, which ports are privileged.</summary>
 internal static class BindFailure
