@@ -102,7 +102,8 @@ internal static class CommandLine
         foreach (var message in messages.Distinct())
             Console.Error.WriteLine("mortise: " + TerminalText.Escape(message
                 .Replace("as expected type 'System.Nullable`1[System.Int32]'", "as a whole number")
-                .Replace("as expected type 'System.Int32'", "as a whole number")));
+                .Replace("as expected type 'System.Int32'", "as a whole number")
+                .Replace("as expected type 'System.Double'", "as a number")));
         if (stray.Contains("--port") && parsed.CommandResult.Command.Arguments.Any(a => a.Name == "ENDPOINT"))
             Console.Error.WriteLine("  a port is written as an endpoint: :7007, or HOST:7007");
         foreach (var token in parsed.UnmatchedTokens.Concat(stray).Distinct())

@@ -18,6 +18,9 @@ internal sealed class GameHall(TimeProvider time, Encoding encoding)
 
     public TimeProvider Time => time;
 
+    /// <summary>Tokens that are worth something: one for each figure.</summary>
+    public int Tokens => _tokens.Count;
+
     public Encoding Encoding => encoding;
 
     public IReadOnlyList<(string Name, int Players)> Rooms()

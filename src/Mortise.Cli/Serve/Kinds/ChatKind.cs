@@ -87,9 +87,11 @@ internal sealed class ChatKind() : Kind("chat", "tcp://127.0.0.1:9000",
             return _hall;
         var (history, flood) = (parsed.GetValue(_history), parsed.GetValue(_flood));
         if (history is < 0 or > 1000)
-            throw new InvalidSettingException("serve", $"--history {history}", "it is 0 to 1000 lines");
+            throw new InvalidSettingException("serve", $"--history {history}", "no so many lines are kept",
+                "write 0 to 1000");
         if (flood is not (> 0 and <= 1e6))
-            throw new InvalidSettingException("serve", $"--flood {flood}", "it is a number of lines above 0");
+            throw new InvalidSettingException("serve", $"--flood {flood}", "nobody could say anything, or all at once",
+                "write how many lines a second, above 0 and up to 1000000");
         var options = new ServerOptions();
         Configure(options);
         settings.Configure(options);

@@ -132,6 +132,18 @@ public sealed class ChatTests
         Assert.Equal("[bot to you] psst", await ada.SeesAsync("psst"));
     }
 
+    [Theory]
+    [InlineData("--flood", "0", "above 0 and up to 1000000")]
+    [InlineData("--flood", "x", "Cannot parse argument 'x' for option '--flood' as a number")]
+    [InlineData("--history", "-1", "write 0 to 1000")]
+    [InlineData("--frame", "raw", "a chat needs to know where a line ends")]
+    public async Task A_flag_that_makes_no_sense_is_refused_with_what_would(string flag, string value, string hint)
+    {
+        var run = await MortiseProcess.RunAsync(["serve", "chat", ":0", flag, value]);
+        Assert.Equal(2, run.ExitCode);
+        Assert.Contains(hint, run.Error);
+    }
+
     [Fact]
     public async Task A_flood_is_not_said_and_who_goes_on_is_sent_away()
     {

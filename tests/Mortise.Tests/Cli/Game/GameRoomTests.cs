@@ -108,6 +108,7 @@ public sealed class GameRoomTests : IAsyncDisposable
         var timers = _time.Pending;
         _time.Advance(GameRoom.TickPeriod);
         Assert.Empty(_table.Hall.Rooms());
+        Assert.Equal(0, _table.Hall.Tokens);
         Assert.Equal(timers - 2, _time.Pending);
     }
 

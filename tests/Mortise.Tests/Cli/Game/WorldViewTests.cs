@@ -18,7 +18,7 @@ public sealed partial class WorldViewTests
     }
 
     [Theory, InlineData(""), InlineData("state"), InlineData("state x coins=,;;1;-1,2;99,99;1,1,1 players=;:;a;a:1:1"),
-        InlineData("state 1 coins= players="), InlineData("state 1 players=x:99999999999,1:0")]
+        InlineData("state 1 coins= players="), InlineData("state 1 players=x:99999999999,1:0;y:40,1:0;z:1,16:0")]
     public void A_state_that_is_none_draws_an_empty_field(string state)
     {
         var rows = Rows(state);
