@@ -44,6 +44,16 @@ public sealed partial class SamplesTests
         Directory.GetFiles(Sample.Folder, "*.cs"), f => Assert.InRange(File.ReadLines(f).Count(), 1, LinesMax));
 
     [Fact]
+    public async Task One_port_speaks_HTTP_and_lines()
+    {
+        var (server, at) = await Sample.ServeAsync("one-port");
+        await using var _ = server;
+        var both = await MortiseProcess.RunShellAsync($"curl -s http://{at.Host}:{at.Port}/; "
+            + $"printf 'lines\\n' | nc -N -w 10 {at.Host} {at.Port}");
+        Assert.Equal((0, "HELLO\nLINES"), (both.ExitCode, both.Output));
+    }
+
+    [Fact]
     public async Task Lines_answers_in_capitals_however_the_line_was_cut()
     {
         var (server, at) = await Sample.ServeAsync("lines");
