@@ -1,6 +1,7 @@
 using Mortise.Peers.Broadcasting;
 using Mortise.Peers.Churning;
 using Mortise.Peers.Comparing;
+using Mortise.Peers.Returning;
 using Mortise.Peers.Running;
 using Mortise.Peers.Scaling;
 using Mortise.Peers.Servers;
@@ -14,6 +15,9 @@ try
         ["server", var kind, .. var rest] => await Hosts.RunAsync(kind, rest),
         ["stampede", var engine, var milliseconds, var seed] =>
             await Stampede.RunAsync(engine, int.Parse(milliseconds), int.Parse(seed)),
+        ["ledger", var endpoint, var path] => await LedgerServer.RunAsync(endpoint, path),
+        ["returning", var engine, var kills, var seed] =>
+            await KilledServer.RunAsync(engine, int.Parse(kills), int.Parse(seed)),
         _ when !OperatingSystem.IsLinux() => Say("the bench needs Linux: it pins with taskset(1) and reads /proc", 12),
         ["peers", .. var rest] => await PeersBench.RunAsync(BenchOptions.Parse(rest)),
         ["broadcast", .. var rest] => await BroadcastBench.RunAsync(BenchOptions.Parse(rest)),

@@ -1,4 +1,5 @@
 using Mortise.Peers.Chatting;
+using Mortise.Peers.Returning;
 using Mortise.Peers.Running;
 
 namespace Mortise.Peers.Soaking;
@@ -24,6 +25,8 @@ internal sealed record Soak(string Name, string About, string[] Engines, bool On
             Every, false, ChurnSoak.RunAsync),
         new("stampede", "every 10 ms something ends at random; a minute for each of three engines", Every, false,
             StampedeSoak.RunAsync),
+        new("returning", "clients of every policy while their server is killed 50 times; half a minute for each engine",
+            Every, false, ReturningSoak.RunAsync),
         new("mixed", "2,000 clients at 10,000 messages a second, others that come and go, hostile ones; an hour", Loops,
             true, MixedSoak.RunAsync),
         new("udp", "a million datagrams echoed, a flood, a million forged senders; 2 minutes", ["managed"], true,

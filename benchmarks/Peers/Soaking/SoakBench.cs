@@ -57,7 +57,7 @@ internal static class SoakBench
         var isRun = false;
         foreach (var engine in options.Engine is { } one ? [one] : soak.Engines)
         {
-            if (isRun && (soak.OnOneEngine || (options.Quick && soak.Name != "stampede")))
+            if (isRun && (soak.OnOneEngine || (options.Quick && soak.Name is not ("stampede" or "returning"))))
                 return;
             var server = Contestant.OnEngine(engine);
             if (await ServerProcess.WhyNotAsync(server, programs) is { } reason)

@@ -18,6 +18,7 @@ public sealed class SoakTests
         { "many", "lost or wrong: 0 " },
         { "churn", "connections that ended as they should: 1000 " },
         { "stampede", "unserved: 0 " },
+        { "returning", "twice: 0 " },
         { "mixed", "of these lost or wrong: 0 " },
         { "udp", "flood: unaccounted for: 0 " },
         { "chat", "heard in another order than by others: 0 " },
@@ -58,6 +59,6 @@ public sealed class SoakTests
     {
         var (exitCode, _, error) = await BenchProgram.RunAsync("soak", "sleep");
         Assert.Equal(2, exitCode);
-        Assert.Contains("no soak 'sleep'; there are: idle, many, churn, stampede, mixed, udp, chat", error);
+        Assert.Contains("no soak 'sleep'; there are: idle, many, churn, stampede, returning, mixed, udp, chat", error);
     }
 }
