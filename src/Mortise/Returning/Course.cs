@@ -24,7 +24,7 @@ internal sealed class Course(IReadOnlyList<Endpoint> endpoints, Backoff pauses, 
     /// <summary>A connection ended. One that did not live long is a failed attempt like any other.</summary>
     public void Ended(Endpoint endpoint, TimeSpan lived)
     {
-        if (lived < stableAfter)
+        if (lived < stableAfter || stableAfter == Timeout.InfiniteTimeSpan)
             return;
         (_good, _rounds) = (endpoint, 0);
         _round.Clear(); // a pause comes first: a server that restarts has lost all its clients at the same moment

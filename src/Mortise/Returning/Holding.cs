@@ -121,6 +121,8 @@ internal sealed class Holding<T>(Codec<T> codec, SocketClientOptions<T> options,
                 {
                     Remove(next);
                     batch.Add(next);
+                    if (next is HeldBytes<T>)
+                        break; // no more of them than that can be lost together
                 }
 
                 if (batch.Count == 0 && (!goes || _held.Count == 0))

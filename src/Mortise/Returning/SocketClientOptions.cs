@@ -18,24 +18,25 @@ public sealed class SocketClientOptions<T> : ClientOptions
     /// How long a connection must live to count as a success. Default 5 s. One that ends sooner counts as a failed
     /// attempt: a server that accepts and closes at once is not asked ever faster.
     /// </summary>
-    public TimeSpan StableAfter { get; set; } = TimeSpan.FromSeconds(5);
+    public TimeSpan StableAfter { get; set => field = Checked(value); } = TimeSpan.FromSeconds(5);
 
     /// <summary>
     /// Runs on each new connection, to its end, before any message of the client's users goes out: a login, a
-    /// subscription. It may send, ask and receive on the session. When it throws, or takes longer than
-    /// <see cref="LoginTimeout"/>, the attempt has failed.
+    /// subscription. Until it returns it may send, ask and receive on the session; afterwards messages are the client's.
+    /// When it throws, or takes longer than <see cref="LoginTimeout"/>, the attempt has failed.
     /// </summary>
     public Func<Session<T>, CancellationToken, ValueTask>? OnConnected { get; set; }
 
     /// <summary>The most time for <see cref="OnConnected"/>. Default 10 s.</summary>
-    public TimeSpan LoginTimeout { get; set; } = TimeSpan.FromSeconds(10);
+    public TimeSpan LoginTimeout { get; set => field = Checked(value); } = TimeSpan.FromSeconds(10);
 
     /// <summary>What happens to messages while there is no connection. Default <see cref="WhileDown.Wait"/>.</summary>
     public WhileDown WhileDown { get; set; } = WhileDown.Wait;
 
     /// <summary>
     /// Told, in order and one after the other, of every change of <see cref="SocketClient{T}.State"/>. It must be quick
-    /// and not throw; what it throws is ignored. To give up, dispose the client here, without waiting for it.
+    /// and not throw; what it throws is ignored. To give up, dispose the client here, without waiting for it; what is
+    /// held is then still tried for <see cref="DrainTimeout"/>.
     /// </summary>
     public Action<SocketClient<T>, ClientStateChange>? OnStateChanged { get; set; }
 
@@ -63,5 +64,12 @@ public sealed class SocketClientOptions<T> : ClientOptions
     /// The most time that disposing gives to what was accepted before: held messages, sends and requests under way, and
     /// messages for <see cref="OnMessage"/>. Default 10 s.
     /// </summary>
-    public TimeSpan DrainTimeout { get; set; } = TimeSpan.FromSeconds(10);
+    public TimeSpan DrainTimeout { get; set => field = Checked(value); } = TimeSpan.FromSeconds(10);
+
+    private static TimeSpan Checked(TimeSpan time)
+    {
+        if (time != Timeout.InfiniteTimeSpan)
+            ArgumentOutOfRangeException.ThrowIfLessThan(time, TimeSpan.Zero);
+        return time;
+    }
 }

@@ -1,3 +1,4 @@
+using System.Threading.Channels;
 using Mortise.Testing;
 using Mortise.Tests.Addresses;
 using Mortise.Tests.Conformance;
@@ -188,7 +189,7 @@ public sealed class ReturnTests
         await first.StopAsync();
         await client.SendAsync("2"); // held, or on its way to one that has gone
         await client.SendAsync("3");
-        Assert.Contains("3", new[] { await second.LineAsync(), second.Lines().LastOrDefault() });
+        await Limits.UntilAsync(() => second.Lines().Contains("3"), "it did not go to the next endpoint");
         first.Start();
         await second.StopAsync();
         second.Start();
@@ -196,6 +197,54 @@ public sealed class ReturnTests
         await client.SendAsync("5");
         await Limits.UntilAsync(() => second.Lines().Contains("5"), "it did not stay with the last good one");
         Assert.Empty(first.Lines());
+    }
+
+    [Fact]
+    public async Task A_name_that_cannot_be_resolved_is_asked_for_again_until_it_can()
+    {
+        await using var dns = new LoopbackDns();
+        await using var harbour = new Harbour("managed");
+        harbour.Start();
+        var changes = Channel.CreateUnbounded<ClientStateChange>();
+        await using var client = SocketClient.Create($"home.example:{harbour.Endpoint.Port}", Codec.Lines(), o =>
+        {
+            o.Resolver = dns.Resolver();
+            o.Reconnect = Backoff.Constant(TimeSpan.FromMilliseconds(5));
+            o.OnStateChanged = (_, change) => changes.Writer.TryWrite(change);
+        });
+        var sending = client.SendAsync("there");
+        for (var failed = 0; failed < 3;)
+        {
+            if (await changes.Reader.ReadAsync(Limits.Soon) is { State: ClientState.Waiting } waiting)
+            {
+                Assert.IsType<ResolveException>(waiting.Error);
+                failed++;
+            }
+        }
+
+        dns.Add("home.example", type: 1, harbour.Endpoint.Host);
+        await sending.InTime();
+        Assert.Equal("there", await harbour.LineAsync());
+    }
+
+    [Fact]
+    public async Task Giving_up_is_disposing_where_the_state_is_told()
+    {
+        await using var harbour = new Harbour(Rig.Memory);
+        var failed = 0;
+        await using var client = harbour.Client(o =>
+        {
+            o.DrainTimeout = TimeSpan.Zero;
+            o.OnStateChanged = (client, now) =>
+            {
+                if (now.State == ClientState.Waiting && ++failed == 3)
+                    _ = client.DisposeAsync();
+            };
+        });
+        var error = await Assert.ThrowsAsync<UndeliveredException>(() => client.SendAsync("x").InTime());
+        Assert.Equal((SendOutcome.NeverSent, "ESHUTDOWN"), (error.Outcome, error.Symbol));
+        Assert.IsType<ConnectException>(error.InnerException);
+        Assert.Equal(3, failed);
     }
 
     private static async Task<List<string>> TakeAsync(SocketClient<string> client, int count)
