@@ -23,6 +23,7 @@ internal sealed class ReturnLoop<T>(SocketClient<T> client, IReadOnlyList<Endpoi
     private Task? _ending;
     private Handling<T>? _handling;
     private volatile bool _isServing;
+    private bool _isPumpedOut;
     private volatile ClientState _state;
 
     public ClientState State => _state;
@@ -170,9 +171,14 @@ internal sealed class ReturnLoop<T>(SocketClient<T> client, IReadOnlyList<Endpoi
         await opening.ConfigureAwait(false);
         if (!pumping.IsCompleted && Inbox.IsFull)
             Say(ClientState.Waiting, NobodyTakes());
-        await ((Task)pumping).WaitAsync(_stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        if (_stop.IsCancellationRequested)
-            Inbox.Leave(); // it takes what is left, without waiting for room
+        await Task.WhenAny(pumping, _leaving.Task).ConfigureAwait(false);
+        if (!pumping.IsCompleted)
+        {
+            // Nobody may be there to make room: this connection's are taken nevertheless, and no later one's.
+            _isPumpedOut = true;
+            Inbox.Leave();
+        }
+
         return _handling?.FaultOf(session) ?? await pumping.ConfigureAwait(false) ?? end;
     }
 
@@ -205,6 +211,8 @@ internal sealed class ReturnLoop<T>(SocketClient<T> client, IReadOnlyList<Endpoi
     /// <summary>From the connection to whom they are for; why the messages ended, or null.</summary>
     private async Task<Exception?> PumpAsync(Session<T> session)
     {
+        if (_isPumpedOut)
+            return null;
         try
         {
             while (await session.AheadAsync().ConfigureAwait(false))

@@ -47,7 +47,14 @@ internal sealed class Harbour(string way) : IAsyncDisposable
         _server = null;
     }
 
-    /// <summary>The connections end in order.</summary>
+    /// <summary>All connections end, and the server stays.</summary>
+    public void Cut()
+    {
+        foreach (var connection in _server!.Connections)
+            connection.Abort();
+    }
+
+    /// <summary>The connections end in order, and nobody listens any more.</summary>
     public async Task DrainAsync()
     {
         await _server!.StopAsync();

@@ -1,3 +1,4 @@
+using Mortise.Testing;
 using Mortise.Tests.Conformance;
 using Mortise.Transports.Pipes;
 using Xunit;
@@ -20,11 +21,17 @@ public sealed class LeavingTests
             asked.TrySetResult(session);
             return default;
         });
-        var client = harbour.Client(o => o.Session = new() { Correlation = Correlate.InOrder<string>() });
+        var time = new ManualTime();
+        var client = harbour.Client(o =>
+        {
+            o.Transport.Time = time;
+            o.Session = new() { Correlation = Correlate.InOrder<string>() };
+        });
         var asking = client.RequestAsync("ask");
         var session = await asked.Task.InTime();
         var leaving = client.DisposeAsync();
         Assert.Equal((SendOutcome.NeverSent, "ESHUTDOWN"), Facts(await FailsAsync(client.SendAsync("too late"))));
+        time.Advance(TimeSpan.FromSeconds(8)); // of ten
         Assert.False(leaving.IsCompleted);
         await session.SendAsync("answer");
         Assert.Equal("answer", await asking.InTime());
