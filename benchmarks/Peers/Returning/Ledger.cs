@@ -26,7 +26,7 @@ internal sealed class Ledger(string path)
 
     private static readonly FileStreamOptions Shared = new() { Share = FileShare.ReadWrite };
 
-    /// <summary>Everything written down so far. A line that the kill cut off was not answered and counts as lost.</summary>
+    /// <summary>Everything written down so far. A line that the kill cut off counts as lost.</summary>
     public string[] Lines()
     {
         using var reader = new StreamReader(path, Shared);

@@ -22,7 +22,7 @@ public sealed class SocketClientOptions<T> : ClientOptions
 
     /// <summary>
     /// Runs on each new connection, to its end, before any message of the client's users goes out: a login, a
-    /// subscription. Until it returns it may send, ask and receive on the session; afterwards messages are the client's.
+    /// subscription. Until it returns it may send, ask and receive on the session; then its messages are the client's.
     /// When it throws, or takes longer than <see cref="LoginTimeout"/>, the attempt has failed.
     /// </summary>
     public Func<Session<T>, CancellationToken, ValueTask>? OnConnected { get; set; }

@@ -198,7 +198,7 @@ public sealed class WhileDownTests
         Assert.Equal(SendOutcome.Unknown, Assert.IsType<UndeliveredException>(error.InnerException).Outcome);
     }
 
-    /// <summary>Code on a loop that sends over a connection of that loop: a usual flush would be over at once.</summary>
+    /// <summary>Code on a loop that sends over a connection of that loop, where a flush is over at once.</summary>
     [Theory, MemberData(nameof(Engines.WithLoops), MemberType = typeof(Engines))]
     public async Task Sent_means_that_the_kernel_has_it_also_on_the_loop_of_the_connection(EngineKind engine)
     {
