@@ -1,5 +1,5 @@
 using System.Buffers;
-using System.Text;
+using Mortise.Errors;
 
 namespace Mortise;
 
@@ -8,19 +8,6 @@ namespace Mortise;
 /// </content>
 public abstract partial class Framing
 {
-    private static readonly (byte[] Start, string Who)[] KnownPeers =
-    [
-        ("GET "u8.ToArray(), HttpClient), ("POST "u8.ToArray(), HttpClient), ("PUT "u8.ToArray(), HttpClient),
-        ("HEAD "u8.ToArray(), HttpClient), ("DELETE "u8.ToArray(), HttpClient), ("PATCH "u8.ToArray(), HttpClient),
-        ("OPTIONS "u8.ToArray(), HttpClient), ("CONNECT "u8.ToArray(), HttpClient),
-        ("PRI * HTTP/2"u8.ToArray(), "an HTTP/2 client"), ("HTTP/1."u8.ToArray(), "an HTTP server's answer"),
-        ("SSH-"u8.ToArray(), "an SSH client"), ("PROXY "u8.ToArray(), ProxyHeader),
-        ([0x0D, 0x0A, 0x0D, 0x0A, 0x00, 0x0D, 0x0A, 0x51], ProxyHeader),
-    ];
-
-    private const string HttpClient = "an HTTP client";
-    private const string ProxyHeader = "a PROXY protocol header";
-
     /// <summary>How messages name a port with this rule.</summary>
     private protected virtual string PortKind => ToString();
 
@@ -89,7 +76,7 @@ public abstract partial class Framing
     /// <summary>Names a peer of another protocol by the first bytes it sent, or null.</summary>
     private string? Stranger(ReadOnlySequence<byte> frame)
     {
-        Span<byte> first = stackalloc byte[16];
+        Span<byte> first = stackalloc byte[Strangers.BytesMax];
         var start = frame.Slice(0, Math.Min(frame.Length, first.Length));
         start.CopyTo(first);
         return Stranger(first[..(int)start.Length]);
@@ -99,21 +86,13 @@ public abstract partial class Framing
     {
         if (frame is [0x16, 0x03, <= 0x04, ..])
             return "these bytes are a TLS hello (16 03 …): a TLS client on a port without TLS?";
-        foreach (var (start, who) in KnownPeers)
-        {
-            var seen = Math.Min(start.Length, frame.Length);
-            if (seen >= 3 && frame[..seen].SequenceEqual(start.AsSpan(0, seen)))
-                return $"these bytes are {Quoted(frame[..seen])}: {who} on a {PortKind} port?";
-        }
-        return null;
+        return Strangers.Find(frame) is var (who, bytes)
+            ? $"these bytes are {Quoted(frame[..bytes])}: {who} on a {PortKind} port?" : null;
     }
 
-    /// <summary><c>ASCII "GET "</c> where every byte is printable, else <c>FF D8 …</c>.</summary>
     private static string Quoted(ReadOnlySpan<byte> bytes)
     {
-        foreach (var b in bytes)
-            if (b is < 0x20 or > 0x7E)
-                return string.Join(' ', Convert.ToHexString(bytes).Chunk(2).Select(pair => new string(pair)));
-        return $"ASCII \"{Encoding.ASCII.GetString(bytes)}\"";
+        var quoted = Strangers.Quoted(bytes);
+        return quoted[0] == '"' ? $"ASCII {quoted}" : quoted;
     }
 }

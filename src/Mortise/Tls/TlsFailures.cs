@@ -2,25 +2,13 @@ using System.Globalization;
 using System.Net.Security;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
+using Mortise.Errors;
 
 namespace Mortise.Tls;
 
 /// <summary>What went wrong with TLS, in words: which side refused what, and what to do about it.</summary>
 internal static class TlsFailures
 {
-    private const string HttpClient = "an HTTP client";
-
-    /// <summary>How peers of other protocols begin.</summary>
-    private static readonly (string Start, string Who)[] Strangers =
-    [
-        ("GET ", HttpClient), ("POST ", HttpClient), ("PUT ", HttpClient), ("HEAD ", HttpClient),
-        ("DELETE ", HttpClient), ("PATCH ", HttpClient), ("OPTIONS ", HttpClient), ("CONNECT ", HttpClient),
-        ("PRI * HTTP/2", "an HTTP/2 client"), ("HTTP/1.", "an HTTP server"), ("SSH-", "SSH"),
-        ("PROXY ", ProxyHeader), ("\r\n\r\n\0\r\nQ", ProxyHeader),
-    ];
-
-    private const string ProxyHeader = "a PROXY protocol header";
-
     /// <summary>
     /// What OpenSSL says (in any of the exceptions inside), in our words. The alerts are the peer's.
     /// </summary>
@@ -64,14 +52,12 @@ internal static class TlsFailures
         // A server may also begin with an alert: it refuses the hello.
         if (first[0] == 0x16 || first[0] == 0x15 && !asServer)
             return null;
-        var text = Encoding.Latin1.GetString(first);
-        var who = text.Length < 3 ? null : Strangers.FirstOrDefault(s => text.StartsWith(s.Start,
-            StringComparison.Ordinal) || s.Start.StartsWith(text, StringComparison.Ordinal)).Who;
+        var who = Strangers.Find(first)?.Who;
         var hint = who is null ? asServer
                 ? "does the client mean to speak TLS? try it with `openssl s_client -connect HOST:PORT`"
                 : "does that port speak TLS at all? try it with tcp://"
-            : who == ProxyHeader ? "the server is behind a proxy that sends headers: set ServerOptions.ProxyProtocol "
-                + "(`--proxy-protocol require`)"
+            : who == Strangers.ProxyHeader ? "the server is behind a proxy that sends headers: set "
+                + "ServerOptions.ProxyProtocol (`--proxy-protocol require`)"
             : $"{who} on a port of the wrong kind?";
         return new("tls", CloseReason.Tls, $"the peer does not speak TLS: it began with {Quoted(first)}", hint,
             connection.RemoteEndpoint.ToString());
@@ -214,11 +200,10 @@ internal static class TlsFailures
         new([.. text.Take(200).Select(c => c < ' ' || c is >= '\x7f' and < '\xa0'
             || char.GetUnicodeCategory(c) is UnicodeCategory.Format ? '?' : c)]);
 
+    /// <summary>Text up to its first end of line.</summary>
     private static string Quoted(ReadOnlySpan<byte> bytes)
     {
-        foreach (var b in bytes)
-            if (b is (< 0x20 or > 0x7E) and not (0x0D or 0x0A))
-                return string.Join(' ', Convert.ToHexString(bytes).Chunk(2).Select(pair => new string(pair)));
-        return $"\"{Encoding.ASCII.GetString(bytes).Split('\r', '\n')[0]}\"";
+        var end = bytes.IndexOfAny((byte)'\r', (byte)'\n');
+        return Strangers.Quoted(end > 0 ? bytes[..end] : bytes);
     }
 }

@@ -11,7 +11,7 @@ public sealed class LimitTests
     [InlineData("len:4", "47455420 2F20485454", "announced=0x47455420 max=1 MiB", "ASCII \"GET \": an HTTP client")]
     [InlineData("len:4", "504F5354 20", "announced=0x504F5354", "ASCII \"POST \": an HTTP client on a length-prefixed")]
     [InlineData("len:4", "16030100 C8", "announced=0x16030100", "a TLS hello")]
-    [InlineData("len:4", "5353482D 322E30", "announced=0x5353482D", "ASCII \"SSH-\": an SSH client")]
+    [InlineData("len:4", "5353482D 322E30", "announced=0x5353482D", "ASCII \"SSH-\": SSH on a length-prefixed")]
     [InlineData("len:4", "0D0A0D0A 000D0A51", "announced=0x0D0A0D0A", "a PROXY protocol header")]
     [InlineData("len:4", "05000000 68656C6C6F", "announced=0x05000000", "it is 5: wrong byte order? try len:4le")]
     [InlineData("len:4le", "00000005 68656C6C6F", "announced=0x05000000", "it is 5: wrong byte order? try len:4")]

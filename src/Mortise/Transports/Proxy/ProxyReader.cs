@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Diagnostics.CodeAnalysis;
 using System.Text;
+using Mortise.Errors;
 
 namespace Mortise.Transports.Proxy;
 
@@ -11,9 +12,6 @@ namespace Mortise.Transports.Proxy;
 internal static class ProxyReader
 {
     private const int ShownBytes = 4;
-
-    private static readonly string[] HttpStarts =
-        ["GET ", "POST", "HEAD", "PUT ", "PATC", "DELE", "OPTI", "CONN", "PRI "];
 
     /// <summary>
     /// False: more bytes are needed. True: <paramref name="header"/> takes the first <paramref name="length"/> bytes.
@@ -44,7 +42,7 @@ internal static class ProxyReader
         var shown = start[..Math.Min(start.Length, ShownBytes)];
         var isText = !shown.ContainsAnyExceptInRange((byte)' ', (byte)'~');
         var text = Encoding.Latin1.GetString(shown);
-        var who = isText && HttpStarts.Contains(text) ? "an HTTP client"
+        var who = Strangers.Find(start) is var (known, _) ? known
             : shown is [0x16, 0x03, ..] ? "a TLS client"
             : "a client";
         var what = isText ? $"ASCII '{text}'" : Convert.ToHexString(shown);
