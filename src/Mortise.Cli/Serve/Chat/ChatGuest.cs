@@ -54,8 +54,12 @@ internal sealed class ChatGuest
         }
         catch (FrameException e)
         {
-            guest.Tell("goodbye: " + (e.CloseReason == CloseReason.FrameTooLong
-                ? $"a message has at most {e.FrameBytesMax:N0} bytes" : e.Reason));
+            guest.Tell("goodbye: " + e.CloseReason switch
+            {
+                CloseReason.FrameTooLong => $"a message has at most {e.FrameBytesMax:N0} bytes",
+                CloseReason.UnexpectedEof => "your last message had no end, and was not said",
+                _ => e.Reason,
+            });
             throw;
         }
         finally

@@ -103,6 +103,9 @@ public sealed class ChatTests
             $"printf 'GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n' | timeout 10 nc {at.Host} {at.Port}");
         Assert.Contains("* this is a chat, not a web server: come with nc or telnet", browser.Output);
         Assert.DoesNotContain("GET", ada.Nc.Output);
+        var cut = await MortiseProcess.RunShellAsync($"printf 'half a li' | timeout 10 nc -N {at.Host} {at.Port}");
+        Assert.EndsWith("* goodbye: your last message had no end, and was not said", cut.Output);
+        Assert.DoesNotContain("half", ada.Nc.Output);
     }
 
     [Fact]
