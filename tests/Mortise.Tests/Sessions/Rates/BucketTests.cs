@@ -17,6 +17,7 @@ public sealed class BucketTests
         {
             var rate = Math.Pow(10, random.NextDouble() * 6 - 1);
             var bucket = new Bucket(rate, _time);
+            _time.Advance(TimeSpan.FromMinutes(1)); // nothing is saved up
             var began = _time.Elapsed;
             for (var taken = 0; taken < 300;)
             {
