@@ -81,6 +81,35 @@ public static class SocketClient
         return new SocketClient<T>(all, codec, options, (endpoint, stop) => DialAsync(endpoint, options, stop));
     }
 
+    /// <summary>
+    /// A pool of connections that are lent to one user at a time each, for protocols in which a reply is known by its
+    /// order alone. It connects when somebody rents.
+    /// </summary>
+    /// <exception cref="UnsupportedException">No transport here carries the endpoint.</exception>
+    public static SocketClientPool<T> CreatePool<T>(Endpoint endpoint, Codec<T> codec,
+        Action<SocketClientPoolOptions<T>>? configure = null)
+    {
+        var options = new SocketClientPoolOptions<T>();
+        configure?.Invoke(options);
+        Engine.For(endpoint, options.Transport); // what can never be is told now
+        return new SocketClientPool<T>(options, async stop =>
+        {
+            var connection = await DialAsync(endpoint, options, stop).ConfigureAwait(false);
+            var session = new Session<T>(connection, codec, options.Session, readsAhead: true).Begin();
+            try
+            {
+                if (options.OnConnected is { } logIn)
+                    await logIn(session, stop).ConfigureAwait(false);
+                return session;
+            }
+            catch
+            {
+                session.Abort();
+                throw;
+            }
+        });
+    }
+
     private static ValueTask<Connection> DialAsync(Endpoint endpoint, ClientOptions options,
         CancellationToken cancellationToken)
     {

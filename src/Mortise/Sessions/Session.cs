@@ -243,6 +243,9 @@ public sealed partial class Session<T> : IAsyncDisposable
     /// <summary>Completes when a session that reads ahead reads no more.</summary>
     internal Task Reading => _talk!.Reading;
 
+    /// <summary>Of a session that reads ahead: what came was received, and no message has begun.</summary>
+    internal bool IsReadOut => _talk!.Backlog.IsEmpty && Connection.FrameBegunAt < 0;
+
     /// <summary>The next message of a session that reads ahead, with its bytes on the wire.</summary>
     internal bool TryNext(out T message, out long bytes) => _talk!.Backlog.TryTake(out message!, out bytes);
 

@@ -70,6 +70,14 @@ internal sealed class Harbour(string way) : IAsyncDisposable
             configure?.Invoke(o);
         });
 
+    public SocketClientPool<string> Pool(Action<SocketClientPoolOptions<string>>? configure = null) =>
+        SocketClient.CreatePool(Endpoint, Codec.Lines(), o =>
+        {
+            Tune(o.Transport);
+            o.Session = new() { Correlation = Correlate.InOrder<string>() };
+            configure?.Invoke(o);
+        });
+
     /// <summary>The next change to this state, past ones included once.</summary>
     public async Task<ClientStateChange> UntilAsync(ClientState state)
     {

@@ -21,6 +21,9 @@ internal sealed class Backlog<T>(long bytesMax)
     /// <summary>The reader waits until half is free.</summary>
     public bool Stalls => Volatile.Read(ref _room) is not null;
 
+    /// <summary>Nothing waits.</summary>
+    public bool IsEmpty => Volatile.Read(ref _bytes) == 0;
+
     /// <summary>No more may be added now.</summary>
     public bool IsFull => Volatile.Read(ref _bytes) >= bytesMax;
 
