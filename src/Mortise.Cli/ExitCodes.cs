@@ -47,6 +47,7 @@ internal static class ExitCodes
         "EMFILE" or "ENFILE" or "ENOMEM" or "ENOBUFS" or "ENOSPC" or "EDQUOT" => Exhausted,
         "EAFNOSUPPORT" or "EPROTONOSUPPORT" or "ESOCKTNOSUPPORT" or "ENOTSUP" or "EOPNOTSUPP" => Unsupported,
         "tls" => Tls,
+        "handshake_timeout" => TimedOut,
         _ => null,
     };
 

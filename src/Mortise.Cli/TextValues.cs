@@ -1,4 +1,7 @@
+using System.CommandLine;
 using System.Globalization;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using System.Text;
 
 namespace Mortise.Cli;
@@ -14,6 +17,69 @@ internal static class TextValues
         ("KiB", 1024), ("MiB", 1024 * 1024), ("GiB", 1024 * 1024 * 1024), ("KB", 1e3), ("MB", 1e6), ("GB", 1e9),
         ("K", 1024), ("M", 1024 * 1024), ("G", 1024 * 1024 * 1024), ("B", 1), ("", 1),
     ];
+
+    /// <summary>What clients of <c>--tls dev</c> need to trust it.</summary>
+    public static string DevelopmentFile => Path.Combine(Environment.GetFolderPath(
+        Environment.SpecialFolder.LocalApplicationData, Environment.SpecialFolderOption.DoNotVerify), "mortise",
+        "dev-cert.pem");
+
+    /// <summary><c>dev</c>, <c>CERT</c>, <c>CERT,KEY</c> in PEM, or a PKCS #12 file; a password stands in
+    /// MORTISE_TLS_PASSWORD, where no list of processes shows it.</summary>
+    /// <exception cref="InvalidSettingException">A file cannot be used.</exception>
+    public static TlsCertificate Certificate(string text)
+    {
+        var password = Environment.GetEnvironmentVariable("MORTISE_TLS_PASSWORD");
+        var files = text.Split(',', 2);
+        return text == "dev" ? TlsCertificate.Development()
+            : files.Length == 1 && Path.GetExtension(text) is ".pfx" or ".p12" ? TlsCertificate.FromPfx(text, password)
+            : TlsCertificate.FromPem(files[0], files.Length == 2 ? files[1] : null, password);
+    }
+
+    /// <exception cref="InvalidSettingException">There is no PEM certificate in the file.</exception>
+    public static X509Certificate2Collection Authorities(string file)
+    {
+        var all = new X509Certificate2Collection();
+        try
+        {
+            all.ImportFromPemFile(file);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or CryptographicException)
+        {
+            throw new InvalidSettingException("certificate", file, e.Message.TrimEnd('.'), "is the path right?");
+        }
+
+        return all.Count > 0 ? all : throw new InvalidSettingException("certificate", file,
+            "there is no PEM certificate in it", "it begins with -----BEGIN CERTIFICATE-----");
+    }
+
+    public static Option<string?> KeyLog() => new("--key-log")
+    {
+        Description = "append the keys of all TLS connections to this file, for Wireshark (NSS key log format)",
+        HelpName = "F",
+    };
+
+    /// <summary>.NET writes the keys itself, once it is told so before the first TLS of the process.</summary>
+    /// <exception cref="InvalidSettingException">The file cannot be written.</exception>
+    public static void LogKeys(string? file)
+    {
+        if (file is null)
+            return;
+        try
+        {
+            var options = new FileStreamOptions { Mode = FileMode.OpenOrCreate, Access = FileAccess.Write };
+            if (!OperatingSystem.IsWindows())
+                options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+            new FileStream(file, options).Dispose();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new InvalidSettingException("key log", file, e.Message.TrimEnd('.'), "name a file that can be written");
+        }
+
+        AppContext.SetSwitch("System.Net.EnableSslKeyLogging", true);
+        Environment.SetEnvironmentVariable("SSLKEYLOGFILE", Path.GetFullPath(file));
+        Console.Error.WriteLine($"warning: --key-log: who reads {TerminalText.Escape(file)} can read these connections");
+    }
 
     /// <summary><c>500ms</c>, <c>10s</c>, <c>2m</c>, <c>1h</c>; <c>never</c> is for ever, <c>0</c> is none.</summary>
     /// <exception cref="InvalidSettingException">The text is no time.</exception>

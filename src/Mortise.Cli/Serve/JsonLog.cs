@@ -49,6 +49,8 @@ internal sealed class JsonLog(ServeSettings settings, CancellationTokenSource ou
         json.WriteString("remote", connection.RemoteEndpoint.Authority);
         if (connection.Proxy?.Via is { } via)
             json.WriteString("via", via.Authority);
+        if (connection.Tls is { } tls)
+            json.WriteString("tls", tls.ToString());
         if (!Settings.Verbose || Buffers(connection) is not { } buffers)
             return;
         json.WriteNumber("sndbuf", buffers.Send);

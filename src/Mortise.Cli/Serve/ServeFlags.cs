@@ -9,7 +9,7 @@ internal sealed class ServeFlags
     private readonly List<Option> _all = [];
     private readonly Option<string?> _frame, _maxFrame, _engine, _interface, _sndbuf, _rcvbuf, _encoding,
         _acceptDelay, _readyFile, _sendQueue, _slow, _idle, _handshakeTimeout, _frameTimeout, _minRate, _writeStall,
-        _userTimeout, _drain, _tls, _clientCa, _proxy, _metrics, _dashboard, _backplane;
+        _userTimeout, _drain, _proxy, _metrics, _dashboard, _backplane;
     private readonly Option<int?> _loops, _backlog, _maxConnections, _maxPerIp;
     private readonly Option<bool> _reusePort, _quiet, _verbose, _json;
     private readonly Option<string[]> _allow, _deny, _trusted;
@@ -34,14 +34,14 @@ internal sealed class ServeFlags
         _sendQueue = Text("--send-queue", "SIZE", "sent to many, so much may wait for a slow reader (1MiB)");
         _slow = Text("--slow", "POLICY", "sent to many, slow readers: disconnect, drop-oldest, drop-newest, wait");
         _idle = Text("--idle", "T", "nothing received for so long: let go (2m; never)");
-        _handshakeTimeout = Text("--handshake-timeout", "T", "a PROXY header must be whole within (10s)");
+        _handshakeTimeout = Text("--handshake-timeout", "T", "a PROXY header and TLS must be over within (10s)");
         _frameTimeout = Text("--frame-timeout", "T", "a begun frame must be whole within (15s)");
         _minRate = Text("--min-rate", "BYTES/s", "a begun frame must come this fast after 5 s (240)");
         _writeStall = Text("--write-stall", "T", "a peer that takes no byte for so long is aborted (30s)");
         _userTimeout = Text("--user-timeout", "T", "unacknowledged for so long: the peer is dead (60s; never)");
         _drain = Text("--drain", "T", "how long connections get to finish at the end (10s)");
-        _tls = Text("--tls", "CERT", "not in this version");
-        _clientCa = Text("--client-ca", "F", "not in this version");
+        foreach (var option in Tls.All)
+            Add(option);
         _proxy = Text("--proxy-protocol", "MODE", "off, or require: each connection begins with a PROXY header");
         _trusted = Texts("--trusted", "CIDR", "whose PROXY headers are believed; they can speak as anybody");
         (_allow, _deny) = (Add(Allow()), Add(Deny()));
@@ -56,6 +56,8 @@ internal sealed class ServeFlags
     }
 
     public IReadOnlyList<Option> All => _all;
+
+    public TlsFlags Tls { get; } = new();
 
     /// <summary>`listen` takes these too.</summary>
     public static Option<string[]> Allow() => new("--allow")
@@ -96,6 +98,7 @@ internal sealed class ServeFlags
     public ServeSettings Read(ParseResult parsed, Kind kind)
     {
         RefuseLater(parsed);
+        var tls = Tls.Read(parsed, out var certificate);
         var framing = parsed.GetValue(_frame) is { } rule ? Framing.Parse(rule)
             : kind.DefaultFrame is { } own ? Framing.Parse(own) : null;
         if (parsed.GetValue(_maxFrame) is { } max)
@@ -113,7 +116,8 @@ internal sealed class ServeFlags
             ReadyFile = parsed.GetValue(_readyFile),
             Metrics = parsed.GetValue(_metrics) is { } metrics ? Endpoint.Parse(metrics) : null,
             BacklogAsked = parsed.GetValue(_backlog),
-            Configure = ReadLimits(parsed) + ReadTransport(parsed),
+            CertificateNote = certificate,
+            Configure = ReadLimits(parsed) + ReadTransport(parsed) + tls,
         };
     }
 
@@ -217,7 +221,7 @@ internal sealed class ServeFlags
 
     private void RefuseLater(ParseResult parsed)
     {
-        Option<string?>[] later = [_tls, _clientCa, _dashboard, _backplane];
+        Option<string?>[] later = [_dashboard, _backplane];
         foreach (var option in later)
             if (parsed.GetValue(option) is not null)
                 throw Later(option.Name, "it is");

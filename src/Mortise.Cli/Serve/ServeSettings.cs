@@ -21,6 +21,9 @@ internal sealed record ServeSettings
 
     public Endpoint? Metrics { get; init; }
 
+    /// <summary>Whose certificate clients will see; null without TLS.</summary>
+    public string? CertificateNote { get; init; }
+
     /// <summary>The backlog that was typed, or null.</summary>
     public int? BacklogAsked { get; init; }
 

@@ -14,6 +14,7 @@ internal static class ServeVerb
 
               mortise serve echo                                    # tcp://127.0.0.1:7007
               mortise serve echo tcp://*:7007 unix:/run/echo.sock --frame line
+              mortise serve echo --tls dev                          # tls://127.0.0.1:7007, a certificate of its own
               mortise serve reply :16555 --on hi=abc --else echo --once-per-conn
             """);
         foreach (var flag in flags.All)
@@ -42,8 +43,8 @@ internal static class ServeVerb
             command.Add(option);
         command.SetAction((parsed, stop) =>
         {
-            var texts = parsed.GetValue(endpoints) is { Length: > 0 } given ? given : [kind.DefaultEndpoint];
-            var run = new ServeRun(kind, parsed, flags.Read(parsed, kind), [.. texts.Select(Endpoint.Parse)]);
+            var at = flags.Tls.Endpoints(parsed, parsed.GetValue(endpoints) ?? [], kind.DefaultEndpoint);
+            var run = new ServeRun(kind, parsed, flags.Read(parsed, kind), at);
             return run.RunAsync(stop);
         });
         return command;

@@ -28,6 +28,8 @@ internal sealed class TextLog(Kind kind, ServeSettings settings, bool chinese, C
 
         if (Settings.Quiet)
             return;
+        if (Settings.CertificateNote is { } certificate)
+            Note(certificate);
         if (metrics is not null)
             Note($"metrics: http://{metrics.Authority}/metrics and /metrics.json");
         foreach (var (endpoint, framing) in (IEnumerable<(Endpoint, Framing?)>)
@@ -39,7 +41,8 @@ internal sealed class TextLog(Kind kind, ServeSettings settings, bool chinese, C
 
     public override void Accepted(Connection connection) =>
         Line($"#{connection.Id} {Peer(connection.RemoteEndpoint)} connected"
-            + (connection.Proxy?.Via is { } via ? $" via {Peer(via)}" : "") + BuffersInForce(connection));
+            + (connection.Proxy?.Via is { } via ? $" via {Peer(via)}" : "")
+            + (connection.Tls is { } tls ? $" ({TerminalText.Escape(tls.ToString())})" : "") + BuffersInForce(connection));
 
     public override void Received(Connection connection, ReadOnlySpan<byte> bytes) =>
         Line($"#{connection.Id} recv {bytes.Length} B \"{Shown(bytes)}\"");

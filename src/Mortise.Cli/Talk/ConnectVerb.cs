@@ -10,7 +10,7 @@ internal static class ConnectVerb
     {
         var to = new Argument<string>("ENDPOINT")
         {
-            Description = "tcp://host:port, :port (this machine), unix:/path, unix:@name",
+            Description = "tcp://host:port, tls://host:port, :port (this machine), unix:/path, unix:@name",
         };
         var talk = new TalkOptions();
         var dial = new Dial();

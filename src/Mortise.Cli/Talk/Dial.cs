@@ -38,6 +38,7 @@ internal sealed class Dial
     };
 
     private readonly Option<bool> _explain = new("--explain") { Description = "on failure also what the kernel did" };
+    private readonly TlsTrust _trust = new();
     private readonly Option<string?> _proxy = new("--proxy") { Description = "not in this version", Hidden = true };
 
     public void AddTo(Command command)
@@ -45,6 +46,7 @@ internal sealed class Dial
         Option[] all = [_retry, _retryDelay, _bind, _interface, _linger, _explain, _proxy];
         foreach (var option in all)
             command.Add(option);
+        _trust.AddTo(command);
     }
 
     public int? Linger(ParseResult parsed) => parsed.GetValue(_linger);
@@ -73,10 +75,12 @@ internal sealed class Dial
             throw new UnsupportedException("connect", endpoint.ToString(), "datagrams have no connection",
                 $"mortise send {endpoint} TEXT");
         var tries = parsed.GetValue(_retry);
+        var trust = _trust.Read(parsed);
         var since = Stopwatch.GetTimestamp();
         var connection = await SocketClient.ConnectAsync(endpoint, options =>
         {
             options.Retries = tries;
+            trust(options.Tls);
             options.RetryBackoff = ReadBackoff(parsed.GetValue(_retryDelay)!);
             options.OnRetry = (number, error, pause) =>
             {
@@ -90,6 +94,7 @@ internal sealed class Dial
             options.Transport.Interface = parsed.GetValue(_interface);
             options.Transport.LingerSeconds = Linger(parsed);
         }, cancellationToken);
+        _trust.Warn(parsed, connection);
         return (connection, Stopwatch.GetElapsedTime(since));
     }
 

@@ -12,7 +12,7 @@ internal static class DialReport
 
     public static string Connected(Connection connection, TimeSpan took) =>
         $"connected {connection.LocalEndpoint.Authority} → {connection.RemoteEndpoint.Authority} "
-        + $"in {Span(Handshake(connection) ?? took)}";
+        + $"in {Span(Handshake(connection) ?? took)}" + (connection.Tls is { } tls ? $" ({tls})" : "");
 
     public static string Closed(Connection connection) => string.Create(CultureInfo.InvariantCulture,
         $"closed ({(connection.CloseReason ?? CloseReason.Eof).Name()}): received {connection.BytesReceived:N0} B, "

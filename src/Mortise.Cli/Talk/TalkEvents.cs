@@ -11,6 +11,8 @@ internal static class TalkEvents
         json.WriteNumber("id", connection.Id);
         json.WriteString("local", connection.LocalEndpoint.Authority);
         json.WriteString("remote", connection.RemoteEndpoint.Authority);
+        if (connection.Tls is { } tls)
+            json.WriteString("tls", tls.ToString());
         json.WriteNumber("ms", Math.Round(took.TotalMilliseconds, 2));
     });
 

@@ -220,7 +220,7 @@ public sealed class ServeLifeTests
         Assert.Contains("did you mean --backlog?", typo.Error);
         var rule = await MortiseProcess.RunAsync(["serve", "echo", ":0", "--frame", "lien"]);
         Assert.Equal(2, rule.ExitCode);
-        foreach (var later in (string[][])[["--tls", "dev"], ["--dashboard", ":0"]])
+        foreach (var later in (string[][])[["--backplane", "x"], ["--dashboard", ":0"]])
         {
             var run = await MortiseProcess.RunAsync(["serve", "echo", ":0", .. later]);
             Assert.Equal(12, run.ExitCode);
