@@ -73,12 +73,14 @@ internal static class TextValues
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new InvalidSettingException("key log", file, e.Message.TrimEnd('.'), "name a file that can be written");
+            throw new InvalidSettingException("key log", file, e.Message.TrimEnd('.'),
+                "name a file that can be written");
         }
 
         AppContext.SetSwitch("System.Net.EnableSslKeyLogging", true);
         Environment.SetEnvironmentVariable("SSLKEYLOGFILE", Path.GetFullPath(file));
-        Console.Error.WriteLine($"warning: --key-log: who reads {TerminalText.Escape(file)} can read these connections");
+        Console.Error.WriteLine(
+            $"warning: --key-log: who reads {TerminalText.Escape(file)} can read these connections");
     }
 
     /// <summary><c>500ms</c>, <c>10s</c>, <c>2m</c>, <c>1h</c>; <c>never</c> is for ever, <c>0</c> is none.</summary>

@@ -42,7 +42,8 @@ internal sealed class TextLog(Kind kind, ServeSettings settings, bool chinese, C
     public override void Accepted(Connection connection) =>
         Line($"#{connection.Id} {Peer(connection.RemoteEndpoint)} connected"
             + (connection.Proxy?.Via is { } via ? $" via {Peer(via)}" : "")
-            + (connection.Tls is { } tls ? $" ({TerminalText.Escape(tls.ToString())})" : "") + BuffersInForce(connection));
+            + (connection.Tls is { } tls ? $" ({TerminalText.Escape(tls.ToString())})" : "")
+            + BuffersInForce(connection));
 
     public override void Received(Connection connection, ReadOnlySpan<byte> bytes) =>
         Line($"#{connection.Id} recv {bytes.Length} B \"{Shown(bytes)}\"");
