@@ -151,6 +151,7 @@ internal static class UdpSoak
         process.Refresh();
         await marker.SendToAsync(new byte[1], victim.LocalEndpoint); // behind all that was sent to it
         run.Tell("forged: sent", datagrams);
+        run.Tell("forged: sessions made", server.Statistics.Accepted);
         run.AtMost("forged: sessions at once", most, server.ConnectionsLimit);
         run.AtLeast("forged: bytes in the victim's name", inItsName, 4);
         run.AtMost("forged: bytes that the victim got", await suffering.WaitAsync(Patience), inItsName);
