@@ -66,10 +66,11 @@ internal static class EngineFacts
     /// <summary>The library's words for the engine that would serve, or its refusal.</summary>
     private static (string? About, MortiseException? Refused) Try(EngineKind kind)
     {
+        var isManaged = kind == EngineKind.Managed || Environment.GetEnvironmentVariable("MORTISE_ENGINE") == "managed";
         try
         {
             using var listener = SocketServer.Listen("tcp://127.0.0.1:0",
-                new TransportOptions { Engine = kind, Loops = kind == EngineKind.Managed ? 0 : 1 });
+                new TransportOptions { Engine = kind, Loops = isManaged ? 0 : 1 });
             return (listener.Engine, null);
         }
         catch (MortiseException e)

@@ -17,7 +17,8 @@ public class MortiseException : IOException
         Endpoint = endpoint;
         Symbol = symbol;
         Reason = reason;
-        Hint = hint ?? Known(operation, symbol);
+        // What the catalogue says of EINVAL is of calls to the kernel, and no setting has got there yet.
+        Hint = hint ?? (this is InvalidSettingException ? null : Known(operation, symbol));
         Errno = errno;
     }
 
