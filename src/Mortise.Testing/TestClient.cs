@@ -20,20 +20,23 @@ public sealed class TestClient<T> : IAsyncDisposable
 
     /// <summary>Sends one message.</summary>
     /// <exception cref="ConnectionException">The connection is over.</exception>
-    public Task SendAsync(T message) => WithinPatience("to send", Session.SendAsync(message).AsTask());
+    public Task SendAsync(T message) => WithinPatience("to send", token => Session.SendAsync(message, token));
 
     /// <summary>Sends bytes as they are: a torn frame, a header that lies, another protocol.</summary>
     /// <exception cref="ConnectionException">The connection is over.</exception>
     public Task SendBytesAsync(ReadOnlyMemory<byte> bytes) =>
-        WithinPatience("to send", Session.Connection.SendAsync(bytes).AsTask());
+        WithinPatience("to send", token => Session.Connection.SendAsync(bytes, token));
 
     /// <summary>The next message. One that borrows its memory is valid until the next call.</summary>
     /// <exception cref="UnmetExpectationException">None came: in time, or because the connection ended.</exception>
     public async Task<T> ReceiveAsync()
     {
+        T message = default!;
         try
         {
-            return await WithinPatience("for a message", Session.ReceiveAsync().AsTask()).ConfigureAwait(false);
+            await WithinPatience("for a message",
+                async token => message = await Session.ReceiveAsync(token).ConfigureAwait(false)).ConfigureAwait(false);
+            return message;
         }
         catch (Exception e) when (e is FrameException or ConnectionException)
         {
@@ -47,10 +50,11 @@ public sealed class TestClient<T> : IAsyncDisposable
     {
         try
         {
-            var messages = Session.Messages.GetAsyncEnumerator();
-            await using (messages.ConfigureAwait(false))
-                if (await WithinPatience("for the end", messages.MoveNextAsync().AsTask()).ConfigureAwait(false))
-                    throw Unmet($"a message came, not the end: {messages.Current}", null);
+            await WithinPatience("for the end", async token =>
+            {
+                await foreach (var message in Session.Messages.WithCancellation(token).ConfigureAwait(false))
+                    throw Unmet($"a message came, not the end: {message}", null);
+            }).ConfigureAwait(false);
         }
         catch (Exception e) when (e is FrameException or ConnectionException)
         {
@@ -59,7 +63,8 @@ public sealed class TestClient<T> : IAsyncDisposable
     }
 
     /// <summary>Ends this client's direction (half-close): the server reads an end, and may still answer.</summary>
-    public Task FinishAsync() => WithinPatience("to finish", Session.Connection.ShutdownSendAsync().AsTask());
+    public Task FinishAsync() => WithinPatience("to finish",
+        token => new(Session.Connection.ShutdownSendAsync().AsTask().WaitAsync(token)));
 
     /// <summary>Resets the connection, as a client that was killed.</summary>
     public void Abort() => Session.Abort();
@@ -67,19 +72,14 @@ public sealed class TestClient<T> : IAsyncDisposable
     /// <summary>Ends the connection in order.</summary>
     public ValueTask DisposeAsync() => Session.DisposeAsync();
 
-    private async Task<TResult> WithinPatience<TResult>(string what, Task<TResult> wait)
+    private async Task WithinPatience(string what, Func<CancellationToken, ValueTask> wait)
     {
-        await WithinPatience(what, (Task)wait).ConfigureAwait(false);
-        return await wait.ConfigureAwait(false);
-    }
-
-    private async Task WithinPatience(string what, Task wait)
-    {
+        using var limit = new CancellationTokenSource(Patience);
         try
         {
-            await wait.WaitAsync(Patience).ConfigureAwait(false);
+            await wait(limit.Token).ConfigureAwait(false);
         }
-        catch (TimeoutException e)
+        catch (OperationCanceledException e) when (limit.IsCancellationRequested)
         {
             throw Unmet(string.Create(CultureInfo.InvariantCulture,
                 $"waited {what} for {Patience.TotalSeconds:0.###} s"), e);

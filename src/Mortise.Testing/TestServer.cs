@@ -73,9 +73,14 @@ public sealed class TestServer<T> : IAsyncDisposable
     public IReadOnlyList<string> Log => _log.Lines;
 
     /// <summary>Connects one more client.</summary>
-    public async Task<TestClient<T>> ConnectAsync() => new(
-        await SocketClient.ConnectAsync(s_place, _codec, o => o.Transport.Memory = _network).ConfigureAwait(false),
-        _log);
+    /// <param name="session">What its session does besides, e.g. ask (<see cref="Session{T}.RequestAsync"/>).</param>
+    public async Task<TestClient<T>> ConnectAsync(SessionOptions<T>? session = null)
+    {
+        void Here(ClientOptions options) => options.Transport.Memory = _network;
+        var connecting = session is null ? SocketClient.ConnectAsync(s_place, _codec, Here)
+            : SocketClient.ConnectAsync(s_place, _codec, session, Here);
+        return new(await connecting.ConfigureAwait(false), _log);
+    }
 
     /// <summary>Ends everything at once.</summary>
     public ValueTask DisposeAsync() => Server.DisposeAsync();

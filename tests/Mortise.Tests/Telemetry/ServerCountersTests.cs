@@ -13,7 +13,8 @@ public sealed class ServerCountersTests
         "connections_current", "connections_limit", "accepted_total", "rejected_total", "closed_total",
         "bytes_received_total", "bytes_sent_total", "frames_received_total", "bytes_held", "send_queue_bytes",
         "slow_disconnects_total", "buffers_outstanding", "dropped_total", "accept_queue_length",
-        "listen_overflows_total", "handler_faults_total", "backplane_gap_total",
+        "listen_overflows_total", "handler_faults_total", "rate_waits_total",
+        "backplane_gap_total",
     ];
 
     [Fact]

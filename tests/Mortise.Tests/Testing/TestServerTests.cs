@@ -48,6 +48,19 @@ public sealed class TestServerTests
         await client.SendAsync("silence");
         var unmet = await Assert.ThrowsAsync<UnmetExpectationException>(() => client.ReceiveAsync().InTime());
         Assert.Equal("waited for a message for 0.1 s; the server has logged nothing", unmet.Message);
+        unmet = await Assert.ThrowsAsync<UnmetExpectationException>(() => client.ReceiveEndAsync().InTime());
+        Assert.Equal("waited for the end for 0.1 s; the server has logged nothing", unmet.Message);
+        client.Patience = Limits.Time;
+        await client.SendAsync("it goes on");
+        Assert.Equal("it goes on", await client.ReceiveAsync());
+    }
+
+    [Fact]
+    public async Task A_client_can_ask()
+    {
+        await using var server = Parrot();
+        await using var client = await server.ConnectAsync(new() { Correlation = Correlate.InOrder<string>() });
+        Assert.Equal("question", await client.Session.RequestAsync("question", Limits.Time));
     }
 
     [Fact]

@@ -97,7 +97,7 @@ internal sealed class ChatGuest
                 .Where(r => r.Members > 0 || r.Name == ChatHall.Lobby).Select(r => $"{r.Name} ({r.Members})"))); break;
             case ChatKinds.Help: Tell($"a line is said to your room; {Commands}"); break;
             case ChatKinds.Quit: End(null, CloseReason.Local); break;
-            default: Refuse($"there is no command {Clean(message.Text ?? message.Kind)}; {Commands}"); break;
+            default: Refuse($"there is no command {Clean(message.Text ?? message.Kind ?? "")}; {Commands}"); break;
         }
 
         _hasSpoken = true;

@@ -90,7 +90,7 @@ internal sealed class ChatHall(ChatSettings settings)
         if (_rooms.Count >= RoomsMax && _rooms.Values.Where(r => r.Group.Count == 0 && r != guest.Room)
             .MinBy(r => r.Touched) is { } forgotten)
             _rooms.Remove(forgotten.Name);
-        if (_rooms.Count >= RoomsMax)
+        if (_rooms.Count >= RoomsMax && name != Lobby) // where everybody enters there is always room
             return null;
         return _rooms[name] = new ChatRoom(name, guest.Session.Groups[name], settings.HistoryLines);
     }

@@ -71,8 +71,8 @@ internal sealed class ChatTalk(Endpoint endpoint, Screen screen)
         else if (change.State == ClientState.Connected)
             screen.Note($"* connected to {change.Endpoint.Authority}");
         else if (change.State == ClientState.Waiting)
-            screen.Note(string.Create(CultureInfo.InvariantCulture,
-                $"* {Reason(change.Error)}; again in {change.Pause.TotalSeconds:0.0} s (Ctrl+C ends)"));
+            screen.Note(string.Create(CultureInfo.InvariantCulture, $"* {TerminalText.Escape(Reason(change.Error))}; "
+                + $"again in {change.Pause.TotalSeconds:0.0} s (Ctrl+C ends)"));
     }
 
     private static string Reason(Exception? error) => error switch
@@ -123,7 +123,7 @@ internal sealed class ChatTalk(Endpoint endpoint, Screen screen)
         }
         catch (FrameException e)
         {
-            screen.Note($"* not said: {e.Reason}");
+            screen.Note(TerminalText.Escape($"* not said: {e.Reason}"));
         }
 
         return true;

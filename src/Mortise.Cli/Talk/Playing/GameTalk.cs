@@ -95,6 +95,7 @@ internal sealed class GameTalk(Endpoint endpoint, Framing framing, string endFla
         var text = change.State == ClientState.Connected ? $"connected to {change.Endpoint.Authority}"
             : string.Create(CultureInfo.InvariantCulture, $"{(change.Error as MortiseException)?.Reason ??
                 "the server has closed the connection"}; again in {change.Pause.TotalSeconds:0.0} s");
+        text = TerminalText.Escape(text); // a refusal is the server's own words
         if (IsTerminal)
             _view.Note(text);
         else
