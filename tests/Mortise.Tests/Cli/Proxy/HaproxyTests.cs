@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text;
 using Mortise.Tests.Conformance;
+using Mortise.Tests.Tls;
 using Xunit;
 
 namespace Mortise.Tests.Cli.Proxy;
@@ -39,6 +40,45 @@ public sealed class HaproxyTests
             "no checks came");
         Assert.DoesNotContain("is DOWN", haproxy.Error);
         Assert.DoesNotContain("did not open", server.Error);
+    }
+
+    /// <summary>
+    /// haproxy ends TLS before us; passes it on, behind its header; or ends it and speaks its own to us.
+    /// </summary>
+    [Theory]
+    [InlineData("send-proxy", true, false), InlineData("send-proxy-v2 proxy-v2-options ssl", true, false)]
+    [InlineData("send-proxy", false, true), InlineData("send-proxy-v2", false, true)]
+    [InlineData("send-proxy", true, true), InlineData("send-proxy-v2-ssl-cn", true, true)]
+    public async Task The_true_client_is_seen_with_TLS_in_front_and_behind(string how, bool inFront, bool behind)
+    {
+        SkipUnlessInstalled();
+        var folder = Directory.CreateTempSubdirectory().FullName;
+        var (chain, key) = Authority.Write(Authority.Shared.Sign(["localhost"]), folder, "own");
+        var both = Path.Combine(folder, "both.pem");
+        await File.WriteAllLinesAsync(both, [File.ReadAllText(chain), File.ReadAllText(key)]);
+        var (server, endpoint) = behind
+            ? await MortiseProcess.ServeAsync("echo", "tls://127.0.0.1:0", "--tls",
+                $"{chain},{key}", "--proxy-protocol", "require", "--trusted", "127.0.0.1")
+            : await MortiseProcess.ServeAsync("echo", ":0", "--proxy-protocol", "require", "--trusted", "127.0.0.1");
+        await using var _ = server;
+        var front = Loopback.FreeEndpoint();
+        await using var haproxy = Start($"""
+            listen front
+              bind {front.Authority} {(inFront ? $"ssl crt {both}" : "")}
+              server mortise {endpoint.Authority} {how} {(inFront && behind ? "ssl verify none" : "")}
+            """);
+        (await DialAsync(front, IPAddress.Loopback)).Dispose(); // it listens
+        await using var client = await SocketClient.ConnectAsync($"tls://{front.Authority}", o =>
+        {
+            o.Tls.ServerName = "localhost";
+            o.Tls.Authorities.Add(Authority.Shared.Root);
+        });
+        await client.SendAsync("hello"u8.ToArray());
+        var got = new byte[5];
+        await client.ReceiveExactlyAsync(got, Limits.Soon);
+        Assert.Equal("hello", Encoding.ASCII.GetString(got));
+        await server.OutputAsync($"\"ev\":\"accepted\".*\"local\":\"{front.Authority}\",\"remote\":\""
+            + $"{client.LocalEndpoint.Authority}\",\"via\":\"127.0.0.1:");
     }
 
     [Theory, InlineData(1), InlineData(2)]
