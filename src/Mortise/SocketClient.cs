@@ -85,6 +85,9 @@ public static class SocketClient
     /// A pool of connections that are lent to one user at a time each, for protocols in which a reply is known by its
     /// order alone. It connects when somebody rents.
     /// </summary>
+    /// <exception cref="InvalidSettingException"><see cref="SocketClientPoolOptions{T}.Session"/> has no
+    /// <see cref="SessionOptions{T}.Correlation"/>, so nobody could know which connection still owes a
+    /// reply.</exception>
     /// <exception cref="UnsupportedException">No transport here carries the endpoint.</exception>
     public static SocketClientPool<T> CreatePool<T>(Endpoint endpoint, Codec<T> codec,
         Action<SocketClientPoolOptions<T>>? configure = null)
@@ -92,6 +95,13 @@ public static class SocketClient
         var options = new SocketClientPoolOptions<T>();
         configure?.Invoke(options);
         Engine.For(endpoint, options.Transport); // what can never be is told now
+        if (options.Session.Correlation is null)
+        {
+            throw new InvalidSettingException("pool", endpoint.ToString(), "nothing says how a reply finds its "
+                + "request, so nobody knows which connection still owes one to the tenant before",
+                "set Correlation in SocketClientPoolOptions.Session, e.g. to Correlate.InOrder");
+        }
+
         return new SocketClientPool<T>(options, async stop =>
         {
             var connection = await DialAsync(endpoint, options, stop).ConfigureAwait(false);
@@ -100,6 +110,7 @@ public static class SocketClient
             {
                 if (options.OnConnected is { } logIn)
                     await logIn(session, stop).ConfigureAwait(false);
+                session.HasTold = false; // what the login sent is the pool's
                 return session;
             }
             catch

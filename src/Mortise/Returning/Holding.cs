@@ -97,9 +97,13 @@ internal sealed class Holding<T>(Codec<T> codec, SocketClientOptions<T> options,
         {
             throw Undelivered.Cancelled("request", at, SendOutcome.NeverSent, cancellationToken);
         }
-        catch (Exception e) when (e is TimeoutException or OperationCanceledException)
+        catch (Exception) when (TryTakeBack(held))
         {
-            return await held.Way.ConfigureAwait(false); // written in the same moment: its own time is over
+            throw; // whatever it is, who is told that it failed does not want it sent
+        }
+        catch (Exception)
+        {
+            return await held.Way.ConfigureAwait(false); // written in the same moment: its own time is over; or lost
         }
     }
 

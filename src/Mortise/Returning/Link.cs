@@ -130,11 +130,19 @@ internal sealed class Link<T>(Session<T> session)
     {
         if (!TryEnter())
             return null;
-        var request = session.Ask(message, timeout, cancellationToken);
-        if (request.IsSent || request.Task.Exception?.InnerException is not ConnectionException)
+        Request<T>? request = null;
+        try
+        {
+            var asked = session.Ask(message, timeout, cancellationToken);
+            if (asked.IsSent || asked.Task.Exception?.InnerException is not ConnectionException)
+                request = asked;
             return request;
-        Exit();
-        return null;
+        }
+        finally
+        {
+            if (request is null)
+                Exit(); // also after what nobody expects: who is counted for ever keeps the client from coming back
+        }
     }
 
     /// <summary>The reply, or why there is none.</summary>

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using Mortise.Returning;
 using Mortise.Sessions;
+using Mortise.Sessions.Asking;
 
 namespace Mortise;
 
@@ -73,7 +74,8 @@ public sealed class SocketClient<T> : IAsyncDisposable
     /// once; it is never sent twice.
     /// </summary>
     /// <param name="message">The request; where replies are found by id, it is given one.</param>
-    /// <param name="timeout">For all of it. Default <see cref="SessionOptions{T}.RequestTimeout"/>.</param>
+    /// <param name="timeout">For all of it: at most 49 days, or infinite. Default
+    /// <see cref="SessionOptions{T}.RequestTimeout"/>.</param>
     /// <param name="cancellationToken">Ends the wait; a reply that still comes is dropped.</param>
     /// <exception cref="UndeliveredException">It was never sent, or the connection ended before the reply: see
     /// <see cref="UndeliveredException.Outcome"/>.</exception>
@@ -83,12 +85,16 @@ public sealed class SocketClient<T> : IAsyncDisposable
     /// already.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled; the inner exception is an
     /// <see cref="UndeliveredException"/> that tells the outcome.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The timeout is negative or above 49 days; nothing was
+    /// sent.</exception>
     /// <exception cref="InvalidOperationException">There is no correlation.</exception>
     public async ValueTask<T> RequestAsync(T message, TimeSpan? timeout = null,
         CancellationToken cancellationToken = default)
     {
         if (_options.Session.Correlation is null)
             throw Conversation<T>.Unexplained();
+        if (timeout is { } time)
+            TimerTime.Checked(time, nameof(timeout));
         if (cancellationToken.IsCancellationRequested)
             throw Undelivered.Cancelled("request", _loop.At, SendOutcome.NeverSent, cancellationToken);
         var left = timeout ?? _options.Session.RequestTimeout;

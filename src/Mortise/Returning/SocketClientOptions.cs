@@ -1,3 +1,5 @@
+using Mortise.Sessions.Asking;
+
 namespace Mortise;
 
 /// <summary>
@@ -27,7 +29,7 @@ public sealed class SocketClientOptions<T> : ClientOptions
     /// </summary>
     public Func<Session<T>, CancellationToken, ValueTask>? OnConnected { get; set; }
 
-    /// <summary>The most time for <see cref="OnConnected"/>. Default 10 s.</summary>
+    /// <summary>The most time for <see cref="OnConnected"/>: to 49 days, or infinite. Default 10 s.</summary>
     public TimeSpan LoginTimeout { get; set => field = Checked(value); } = TimeSpan.FromSeconds(10);
 
     /// <summary>What happens to messages while there is no connection. Default <see cref="WhileDown.Wait"/>.</summary>
@@ -62,7 +64,7 @@ public sealed class SocketClientOptions<T> : ClientOptions
 
     /// <summary>
     /// The most time that disposing gives to what was accepted before: held messages, sends and requests under way, and
-    /// messages for <see cref="OnMessage"/>. Default 10 s.
+    /// messages for <see cref="OnMessage"/>; at most 49 days or infinite. Default 10 s.
     /// </summary>
     public TimeSpan DrainTimeout { get; set => field = Checked(value); } = TimeSpan.FromSeconds(10);
 
@@ -70,7 +72,7 @@ public sealed class SocketClientOptions<T> : ClientOptions
     {
         if (time != Timeout.InfiniteTimeSpan)
             ArgumentOutOfRangeException.ThrowIfLessThan(time, TimeSpan.Zero);
-        return time;
+        return TimerTime.Checked(time, nameof(time));
     }
 }
 

@@ -4,8 +4,9 @@ namespace Mortise;
 
 /// <summary>
 /// Connections that are lent, one user at a time each, for protocols in which a reply is known by its order alone. Who
-/// rents has the session to himself; disposing the lease gives it back. A session that has ended, or on which something
-/// is still owed or unread, is closed instead of being lent again. Made by
+/// rents has the session to himself, and asks with <see cref="Session{T}.RequestAsync"/>; disposing the lease gives it
+/// back. A session that has ended, or on which something is still owed or unread, is closed instead of being lent
+/// again; so is one on which the tenant sent otherwise, because nobody knows whether that is answered. Made by
 /// <see cref="SocketClient.CreatePool{T}(Endpoint, Codec{T}, Action{SocketClientPoolOptions{T}}?)"/>.
 /// </summary>
 /// <typeparam name="T">The message.</typeparam>
@@ -76,7 +77,7 @@ public sealed class SocketClientPool<T> : IAsyncDisposable
         {
             _places.Release();
             ObjectDisposedException.ThrowIf(e is OperationCanceledException
-                && !cancellationToken.IsCancellationRequested, this);
+                && !cancellationToken.IsCancellationRequested && _stop.IsCancellationRequested, this);
             throw;
         }
     }
@@ -124,7 +125,7 @@ public sealed class SocketClientPool<T> : IAsyncDisposable
 
     /// <summary>Nothing is owed, unread or over: whoever comes next finds it as if it were new.</summary>
     private static bool IsClean(Session<T> session) => session.CloseReason is null && !session.Reading.IsCompleted
-        && session.RequestsUnderWay == 0 && session.IsReadOut;
+        && session.RequestsUnderWay == 0 && !session.HasTold && session.IsReadOut;
 
     private Session<T>? Take()
     {

@@ -1,3 +1,5 @@
+using Mortise.Sessions.Asking;
+
 namespace Mortise;
 
 /// <summary>A session of a <see cref="SocketClientPool{T}"/>, the tenant's alone until it is given back.</summary>
@@ -16,7 +18,10 @@ public sealed class SocketLease<T> : IAsyncDisposable
 
     internal SocketLease(SocketClientPool<T> pool, Session<T> session) => (_pool, Session) = (pool, session);
 
-    /// <summary>The connection; not to be used after the lease is disposed.</summary>
+    /// <summary>
+    /// The connection; not to be used after the lease is disposed. Only where all was asked by
+    /// <see cref="Session{T}.RequestAsync"/> it is lent again.
+    /// </summary>
     public Session<T> Session { get; }
 
     /// <summary>The session is out of step, e.g. after half of an exchange: it is closed, not lent again.</summary>
@@ -42,7 +47,8 @@ public sealed class SocketClientPoolOptions<T> : ClientOptions
         }
     } = 8;
 
-    /// <summary>A session that nobody rented for so long is closed. Default 1 minute.</summary>
+    /// <summary>A session that nobody rented for so long, at most 49 days or infinite, is closed. Default 1
+    /// minute.</summary>
     public TimeSpan IdleTimeout
     {
         get;
@@ -50,7 +56,7 @@ public sealed class SocketClientPoolOptions<T> : ClientOptions
         {
             if (value != Timeout.InfiniteTimeSpan)
                 ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(value, TimeSpan.Zero);
-            field = value;
+            field = TimerTime.Checked(value, nameof(value));
         }
     } = TimeSpan.FromMinutes(1);
 
@@ -60,6 +66,6 @@ public sealed class SocketClientPoolOptions<T> : ClientOptions
     /// </summary>
     public Func<Session<T>, CancellationToken, ValueTask>? OnConnected { get; set; }
 
-    /// <summary>How replies find their requests, heartbeats, silence.</summary>
+    /// <summary>How replies find their requests, which a pool has to know; heartbeats, silence.</summary>
     public SessionOptions<T> Session { get; set; } = new();
 }

@@ -50,9 +50,9 @@ internal sealed class Conversation<T>
         if (Requests is null)
             throw Unexplained();
         var request = Requests.Create(TimedOut);
-        request.Arm(timeout ?? _options.RequestTimeout, _session.Connection.Time, cancellationToken);
         try
         {
+            request.Arm(timeout ?? _options.RequestTimeout, _session.Connection.Time, cancellationToken);
             if (!Requests.TrySend(request, message, _options.RequestsMax, _write))
                 request.Fail(TooMany());
         }
@@ -117,8 +117,12 @@ internal sealed class Conversation<T>
                     if (IsTaken(message))
                         continue;
                     Backlog.Add(message, _reader.FrameBytes);
-                    if (Backlog.IsFull)
-                        await Backlog.RoomAsync().ConfigureAwait(true); // reading goes on at home
+                    if (!Backlog.IsFull)
+                        continue;
+                    // Nothing is read that would tell the requests of the end, and the taker may wait for one of them.
+                    using var over = Requests is null ? default
+                        : _session.Closed.UnsafeRegister(static c => ((Conversation<T>)c!).FailRequests(), this);
+                    await Backlog.RoomAsync().ConfigureAwait(true); // reading goes on at home
                 }
             }
         }
@@ -130,6 +134,12 @@ internal sealed class Conversation<T>
         var reason = EndedFor(fault);
         Requests?.End(() => Failures.Closed("request", At, reason, inner: fault));
         Backlog.End(fault);
+    }
+
+    private void FailRequests()
+    {
+        var reason = EndedFor(null);
+        Requests!.Fail(() => Failures.Closed("request", At, reason));
     }
 
     private string At => _session.RemoteEndpoint.ToString();

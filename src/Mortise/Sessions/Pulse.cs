@@ -70,7 +70,7 @@ internal sealed class Pulse<T>
 
         if (_options.Heartbeat is { } heartbeat && IsOver(heartbeat.Every, _beatAt, now))
         {
-            _session.TrySend(heartbeat.Message());
+            _session.TryQueue(heartbeat.Message());
             (_written, _beatAt) = (Written, now);
         }
 

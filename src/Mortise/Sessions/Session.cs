@@ -93,6 +93,7 @@ public sealed partial class Session<T> : IAsyncDisposable
     public ValueTask SendAsync(T message, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
+        HasTold = true;
         Write(message);
         return _batching && Connection.BytesQueued < BatchBytesMax ? default : FlushAsync(cancellationToken);
     }
@@ -103,6 +104,13 @@ public sealed partial class Session<T> : IAsyncDisposable
     /// </summary>
     /// <exception cref="FrameException">The framing rule cannot carry this message; nothing was queued.</exception>
     public bool TrySend(T message)
+    {
+        HasTold = true;
+        return TryQueue(message);
+    }
+
+    /// <summary>The same for what is not the user's.</summary>
+    internal bool TryQueue(T message)
     {
         if (CloseReason is not null || Connection.BytesQueued >= QueueBytesMax)
             return false;
@@ -126,7 +134,8 @@ public sealed partial class Session<T> : IAsyncDisposable
     /// peer already (<see cref="QueueBytesMax"/>), they go first, in the time of this request.
     /// </summary>
     /// <param name="message">The request; where replies are found by id, the session gives it one.</param>
-    /// <param name="timeout">Default <see cref="SessionOptions{T}.RequestTimeout"/>.</param>
+    /// <param name="timeout">At most 49 days, or infinite. Default
+    /// <see cref="SessionOptions{T}.RequestTimeout"/>.</param>
     /// <param name="cancellationToken">Ends the wait; a request that is on its way stays so, and its reply is
     /// dropped (<c>dropped_total</c>, reason <c>late_reply</c>).</param>
     /// <exception cref="TimedOutException">No reply came in time.</exception>
@@ -136,6 +145,8 @@ public sealed partial class Session<T> : IAsyncDisposable
     /// <exception cref="MortiseException"><c>EAGAIN</c>: <see cref="SessionOptions{T}.RequestsMax"/> wait
     /// already.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The timeout is negative or above 49 days; nothing was
+    /// sent.</exception>
     /// <exception cref="InvalidOperationException">The session has no <see
     /// cref="SessionOptions{T}.Correlation"/>.</exception>
     public ValueTask<T> RequestAsync(T message, TimeSpan? timeout = null,
@@ -143,6 +154,8 @@ public sealed partial class Session<T> : IAsyncDisposable
     {
         if (_talk is null)
             throw Conversation<T>.Unexplained();
+        if (timeout is { } time)
+            TimerTime.Checked(time, nameof(timeout));
         if (Connection.BytesQueued >= QueueBytesMax)
             return new ValueTask<T>(_talk.AskSlowlyAsync(FlushAsync(default), message, timeout, cancellationToken));
         return new ValueTask<T>(Ask(message, timeout, cancellationToken).Task);
@@ -276,6 +289,9 @@ public sealed partial class Session<T> : IAsyncDisposable
 
     /// <summary>Requests whose replies are still expected.</summary>
     internal int RequestsUnderWay => _talk?.Requests?.Count ?? 0;
+
+    /// <summary>The user has sent something that was no request: nobody knows whether it is answered.</summary>
+    internal bool HasTold { get; set; }
 
     /// <summary>The next message that is already here.</summary>
     internal bool TryNext(out T message) =>

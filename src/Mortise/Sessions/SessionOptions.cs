@@ -1,3 +1,5 @@
+using Mortise.Sessions.Asking;
+
 namespace Mortise;
 
 /// <summary>
@@ -22,8 +24,12 @@ public sealed class SessionOptions<T>
     /// <summary>How replies find their requests. Null: <see cref="Session{T}.RequestAsync"/> is refused.</summary>
     public Correlation<T>? Correlation { get; init; }
 
-    /// <summary>The time of a request that names none. Default 10 s.</summary>
-    public TimeSpan RequestTimeout { get; init => field = Checked(value); } = TimeSpan.FromSeconds(10);
+    /// <summary>The time of a request that names none: at most 49 days, or infinite. Default 10 s.</summary>
+    public TimeSpan RequestTimeout
+    {
+        get;
+        init => field = TimerTime.Checked(Checked(value), nameof(value));
+    } = TimeSpan.FromSeconds(10);
 
     /// <summary>Requests of one session that wait for their replies; one more fails. Default 10,000.</summary>
     public int RequestsMax { get; init => field = AtLeastOne(value); } = 10_000;

@@ -120,6 +120,76 @@ public sealed class PoolTests
         await Assert.ThrowsAsync<ObjectDisposedException>(() => late.InTime());
     }
 
+    [Theory, InlineData(true), InlineData(false)]
+    public async Task The_reply_to_what_was_sent_without_asking_never_reaches_the_next_tenant(bool waits)
+    {
+        await using var harbour = new Harbour(Rig.Memory);
+        var gate = new TaskCompletionSource();
+        harbour.Start(async (session, line) =>
+        {
+            if (line == "secret")
+                await gate.Task;
+            await session.SendAsync($"re: {line}");
+        });
+        await using var pool = harbour.Pool(o => o.OnConnected = (session, stop) => session.SendAsync("login", stop));
+        Session<string> first;
+        await using (var lease = await pool.RentAsync(Limits.Soon))
+        {
+            first = lease.Session;
+            Assert.Equal("re: login", await first.ReceiveAsync(Limits.Soon));
+        }
+
+        Assert.Equal(1, pool.Idle); // the login was the pool's
+        await using (var lease = await pool.RentAsync(Limits.Soon))
+        {
+            Assert.Equal(first, lease.Session);
+            if (waits)
+            {
+                await first.SendAsync("secret");
+                using var given = new CancellationTokenSource(TimeSpan.FromMilliseconds(20));
+                await Assert.ThrowsAnyAsync<OperationCanceledException>(() => first.ReceiveAsync(given.Token).InTime());
+            }
+            else
+            {
+                Assert.True(first.TrySend("secret"));
+            }
+        }
+
+        Assert.Equal(0, pool.Idle);
+        await using (var lease = await pool.RentAsync(Limits.Soon))
+        {
+            gate.SetResult();
+            Assert.NotEqual(first, lease.Session);
+            Assert.Equal("re: login", await lease.Session.ReceiveAsync(Limits.Soon));
+            Assert.Equal("re: mine", await lease.Session.RequestAsync("mine").InTime());
+        }
+    }
+
+    [Fact]
+    public async Task Without_a_correlation_or_with_a_time_that_no_timer_can_count_there_is_no_pool()
+    {
+        await using var harbour = new Harbour(Rig.Memory);
+        Assert.Contains("SocketClientPoolOptions.Session",
+            Assert.Throws<InvalidSettingException>(() => harbour.Pool(o => o.Session = new())).Message);
+        foreach (var time in new[] { TimeSpan.Zero, TimeSpan.FromDays(50) })
+            Assert.Throws<ArgumentOutOfRangeException>(() => harbour.Pool(o => o.IdleTimeout = time));
+        harbour.Start();
+        await using var pool = harbour.Pool(o => o.IdleTimeout = TimeSpan.FromDays(49));
+        await (await pool.RentAsync(Limits.Soon)).DisposeAsync();
+        Assert.Equal(1, pool.Idle);
+    }
+
+    [Fact]
+    public async Task A_login_that_gives_up_is_no_end_of_the_pool()
+    {
+        await using var harbour = new Harbour(Rig.Memory);
+        harbour.Start();
+        await using var pool = harbour.Pool(o => o.OnConnected = (_, _) =>
+            throw new OperationCanceledException("my own time is over"));
+        var error = await Assert.ThrowsAnyAsync<OperationCanceledException>(() => pool.RentAsync().InTime());
+        Assert.Equal("my own time is over", error.Message);
+    }
+
     private static async ValueTask TwiceAsync(Session<string> session)
     {
         await session.SendAsync("one");

@@ -39,6 +39,79 @@ public sealed class ReturnTests
         }
     }
 
+    [Theory, MemberData(nameof(Ways))]
+    public async Task A_handlers_request_behind_a_full_queue_fails_at_the_end_and_the_client_comes_back(string way)
+    {
+        await using var harbour = new Harbour(way);
+        async ValueTask ManyAsync(Session<string> session, string line)
+        {
+            for (var i = 0; line == "go" && i < 100; i++)
+                await session.SendAsync("message");
+        }
+
+        harbour.Start(ManyAsync);
+        var (asked, failed) = (0, new TaskCompletionSource<Exception?>());
+        SocketClient<string>? client = null;
+        var drain = TimeSpan.FromMilliseconds(100);
+        client = harbour.Client(o =>
+        {
+            o.DrainTimeout = drain;
+            o.Session = new()
+            {
+                Correlation = Correlate.InOrder<string>(line => line == "reply"),
+                RequestTimeout = Timeout.InfiniteTimeSpan,
+                ReceiveQueueBytesMax = 1000,
+            };
+            o.OnMessage = async (_, _) =>
+            {
+                if (Interlocked.Increment(ref asked) is 1 or 101)
+                    failed.SetResult(await Record.ExceptionAsync(async () => await client!.RequestAsync("what?")));
+            };
+        });
+        await client.SendAsync("go");
+        await harbour.UntilAsync(ClientState.Connected);
+        Assert.Equal("go", await harbour.LineAsync());
+        Assert.Equal("what?", await harbour.LineAsync());
+        await harbour.StopAsync();
+        _ = client.SendAsync("y").AsTask(); // or the end stays unseen: nothing is read
+        Assert.Equal(SendOutcome.Unknown, Assert.IsType<UndeliveredException>(await failed.Task.InTime()).Outcome);
+        harbour.Start(ManyAsync);
+        await harbour.UntilAsync(ClientState.Connected);
+        Assert.Equal(100, asked);
+
+        failed = new();
+        harbour.Lines();
+        await client.SendAsync("go");
+        await Limits.UntilAsync(() => harbour.Lines().Contains("what?"), "the handler did not ask");
+        await client.DisposeAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(5)); // soon after the drain is over
+        Assert.IsType<UndeliveredException>(await failed.Task.InTime());
+    }
+
+    [Theory, InlineData(true), InlineData(false)]
+    public async Task A_timeout_that_no_timer_can_count_is_refused_never_sent_and_holds_nothing_up(bool isConnected)
+    {
+        await using var harbour = new Harbour(Rig.Memory);
+        var client = harbour.Client(o => o.Session = new() { Correlation = Correlate.InOrder<string>() });
+        if (isConnected)
+        {
+            harbour.Start();
+            await harbour.UntilAsync(ClientState.Connected);
+        }
+
+        foreach (var timeout in new[] { TimeSpan.FromSeconds(-1), TimeSpan.MaxValue })
+            await Assert.ThrowsAsync<ArgumentOutOfRangeException>(() => client.RequestAsync("never", timeout).InTime());
+        if (isConnected)
+            harbour.Cut();
+        else
+            harbour.Start();
+        await harbour.UntilAsync(ClientState.Connected);
+        Assert.Equal("re: b", await client.RequestAsync("b", TimeSpan.FromDays(49)).InTime());
+        await client.DisposeAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(5));
+        Assert.DoesNotContain("never", harbour.Lines());
+        Assert.Throws<ArgumentOutOfRangeException>(() => harbour.Client(o => o.LoginTimeout = TimeSpan.FromDays(50)));
+        Assert.Throws<ArgumentOutOfRangeException>(() => harbour.Client(o => o.DrainTimeout = TimeSpan.FromDays(50)));
+    }
+
     [Fact]
     public async Task What_was_received_before_the_end_comes_before_what_is_received_after_it()
     {

@@ -264,6 +264,60 @@ public sealed class RequestTests
         await Limits.UntilAsync(() => pair.Client.Connection.BytesQueued == 0, "the session did not go on");
     }
 
+    [Theory, MemberData(nameof(Ways))]
+    public async Task A_request_behind_a_full_queue_fails_when_the_connection_dies(string way)
+    {
+        var options = new SessionOptions<string>
+        {
+            Correlation = Correlate.InOrder<string>(line => line == "reply"),
+            ReceiveQueueBytesMax = 1000,
+            RequestTimeout = Timeout.InfiniteTimeSpan,
+        };
+        var failed = new TaskCompletionSource<Exception>();
+        var handled = 0;
+        await using var pair = await Asking<string>.ConnectAsync(way, Codec.Lines(), options, async (s, _) =>
+        {
+            if (Interlocked.Increment(ref handled) == 1)
+                failed.SetResult(await Assert.ThrowsAnyAsync<Exception>(async () => await s.RequestAsync("what?")));
+        });
+        for (var i = 0; i < 100; i++)
+            await pair.Client.SendAsync("message");
+        var served = await pair.Served;
+        await Limits.UntilAsync(() => served.Connection.BytesReceived >= 14 * 8, "the queue is not full");
+        pair.Client.Abort();
+        await Limits.UntilAsync(() => !served.TrySend("beat"), "the end was not seen"); // nothing is read that tells it
+        Assert.IsType<ConnectionException>(await failed.Task.InTime());
+    }
+
+    [Theory, InlineData("in order"), InlineData("by id")]
+    public async Task A_reply_that_is_read_after_its_request_failed_is_no_message(string how)
+    {
+        var requests = (how == "by id" ? Correlate.ById((string s) => s, (_, id) => id, () => "a")
+            : Correlate.InOrder<string>()).Begin(accepted: false);
+        var request = requests.Create(_ => new TimeoutException());
+        Assert.True(requests.TrySend(request, "a", 10, _ => { }));
+        requests.Fail(() => new InvalidOperationException("over"));
+        await Assert.ThrowsAsync<InvalidOperationException>(() => request.Task.InTime());
+        Assert.Equal(Match.Late, requests.Take("a"));
+        Assert.Equal(Match.None, requests.Take("a"));
+    }
+
+    [Fact]
+    public async Task A_timeout_that_no_timer_can_count_is_refused_and_nothing_is_sent()
+    {
+        await using var pair = await Asking<string>.ConnectAsync(Rig.Memory, Codec.Lines(), InOrder, (s, line) =>
+            s.SendAsync(line));
+        foreach (var timeout in new[] { TimeSpan.FromSeconds(-1), TimeSpan.MaxValue })
+            await Assert.ThrowsAsync<ArgumentOutOfRangeException>(async () =>
+                await pair.Client.RequestAsync("never", timeout));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new SessionOptions<string>
+        {
+            RequestTimeout = TimeSpan.FromDays(50),
+        });
+        Assert.Equal("a", await pair.Client.RequestAsync("a", TimeSpan.FromDays(49)).InTime());
+        Assert.Equal("b", await pair.Client.RequestAsync("b", Timeout.InfiniteTimeSpan).InTime());
+    }
+
     [Fact]
     public async Task More_requests_than_allowed_and_a_session_without_correlation_are_refused()
     {

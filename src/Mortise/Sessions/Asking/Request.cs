@@ -1,5 +1,25 @@
 namespace Mortise.Sessions.Asking;
 
+/// <summary>Times that a timer can count: a timer that refuses its time does so where nobody expects it.</summary>
+internal static class TimerTime
+{
+    /// <summary>49.7 days.</summary>
+    public static readonly TimeSpan Max = TimeSpan.FromMilliseconds(uint.MaxValue - 1);
+
+    /// <summary>From zero to <see cref="Max"/>, or infinite.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">It is not.</exception>
+    public static TimeSpan Checked(TimeSpan time, string name)
+    {
+        if (time != Timeout.InfiniteTimeSpan)
+        {
+            ArgumentOutOfRangeException.ThrowIfLessThan(time, TimeSpan.Zero, name);
+            ArgumentOutOfRangeException.ThrowIfGreaterThan(time, Max, name);
+        }
+
+        return time;
+    }
+}
+
 /// <summary>
 /// One question that waits for its answer, its time and its caller's token. However it ends, timer and registration go
 /// with it.

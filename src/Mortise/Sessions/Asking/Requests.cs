@@ -82,11 +82,22 @@ internal abstract class Requests<T>(Func<T, bool>? isReply)
     /// <summary>No reply comes any more: all requests fail, and those to come.</summary>
     public void End(Func<Exception> why)
     {
+        Fail(why);
+        lock (_gate)
+            Clear();
+    }
+
+    /// <summary>
+    /// The same while something may still be read: their places stay, so that a reply that was received before is not
+    /// taken for a message.
+    /// </summary>
+    public void Fail(Func<Exception> why)
+    {
         List<Request<T>> left;
         lock (_gate)
         {
-            _over = why;
-            left = Clear();
+            _over ??= why;
+            left = Waiting();
         }
 
         foreach (var request in left)
@@ -100,7 +111,10 @@ internal abstract class Requests<T>(Func<T, bool>? isReply)
 
     private protected abstract void Leave(Request<T> request);
 
-    private protected abstract List<Request<T>> Clear();
+    /// <summary>All that were sent and not answered.</summary>
+    private protected abstract List<Request<T>> Waiting();
+
+    private protected abstract void Clear();
 }
 
 /// <summary>
@@ -175,12 +189,12 @@ internal sealed class RequestsById<T, TId>(Func<T, TId> id, Func<T, TId, T> with
         }
     }
 
-    private protected override List<Request<T>> Clear()
+    private protected override List<Request<T>> Waiting() => [.. _waiting.Values.OfType<Request<T>>()];
+
+    private protected override void Clear()
     {
-        List<Request<T>> left = [.. _waiting.Values.OfType<Request<T>>()];
         _waiting.Clear();
         (_count, _givenUp) = (0, null);
-        return left;
     }
 
     private sealed class Named(Requests<T> requests, Func<TimeSpan, Exception> timedOut)
@@ -210,12 +224,9 @@ internal sealed class RequestsInOrder<T>(Func<T, bool>? isReply) : Requests<T>(i
         // Its reply is owed nevertheless.
     }
 
-    private protected override List<Request<T>> Clear()
-    {
-        List<Request<T>> left = [.. _owed];
-        _owed.Clear();
-        return left;
-    }
+    private protected override List<Request<T>> Waiting() => [.. _owed];
+
+    private protected override void Clear() => _owed.Clear();
 }
 
 /// <summary>Replies that came when nobody waited for them any more, in all sessions of this process.</summary>
