@@ -109,22 +109,41 @@ internal sealed class PacketWriter(PacketConnection connection, BlockPool pool) 
     {
     }
 
+    /// <summary>The last packet leaves on this stack where the kernel takes it at once, else soon.</summary>
     public override void Complete(Exception? exception = null)
     {
         if (exception is not null)
+        {
             connection.AbortFor(CloseReason.Abort);
-        else if (TryComplete())
-            connection.FlushSoon();
+            return;
+        }
+
+        try
+        {
+            SealLast();
+        }
+        finally
+        {
+            _ = FinishQuietlyAsync();
+        }
     }
 
+    /// <summary>Ends sending in order, waits until what was written is out. A second call waits too.</summary>
     public override async ValueTask CompleteAsync(Exception? exception = null)
     {
         if (exception is not null)
-            connection.AbortFor(CloseReason.Abort);
-        else if (TryComplete() && connection.CloseReason is null)
         {
-            await connection.GoneAsync(default).ConfigureAwait(false);
-            connection.FinishSending();
+            connection.AbortFor(CloseReason.Abort);
+            return;
+        }
+
+        try
+        {
+            SealLast();
+        }
+        finally
+        {
+            await FinishAsync().ConfigureAwait(false); // what went before a packet that is too long goes all the same
         }
     }
 
@@ -141,15 +160,34 @@ internal sealed class PacketWriter(PacketConnection connection, BlockPool pool) 
         }
     }
 
-    private bool TryComplete()
+    private void SealLast()
     {
         lock (Gate)
         {
             if (_completed)
-                return false;
+                return;
             _completed = true;
             Seal();
-            return true;
+        }
+    }
+
+    private async Task FinishAsync()
+    {
+        if (connection.CloseReason is not null)
+            return;
+        await connection.GoneAsync(default).ConfigureAwait(false);
+        connection.FinishSending();
+    }
+
+    private async Task FinishQuietlyAsync()
+    {
+        try
+        {
+            await FinishAsync().ConfigureAwait(false);
+        }
+        catch (ConnectionException)
+        {
+            // It ended meanwhile, and reading tells so.
         }
     }
 
