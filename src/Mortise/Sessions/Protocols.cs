@@ -61,7 +61,7 @@ public static class Protocols
         ArgumentNullException.ThrowIfNull(connection);
         using var late = new CancellationTokenSource(timeout ?? TimeSpan.FromSeconds(10), connection.Time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(late.Token, cancellationToken);
-        var protocol = Protocol.Silent;
+        Protocol protocol;
         try
         {
             while (true)
@@ -73,8 +73,15 @@ public static class Protocols
                     return protocol;
             }
         }
-        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        catch (OperationCanceledException)
         {
+            // Looked at to their end, they would be kept from the next reader until more came: a cancelled read, which
+            // waits for nothing, hands them out again.
+            connection.Input.CancelPendingRead();
+            var read = await connection.Input.ReadAsync(CancellationToken.None).ConfigureAwait(true);
+            TryTell(read.Buffer, out protocol);
+            connection.Input.AdvanceTo(read.Buffer.Start, read.Buffer.Start);
+            cancellationToken.ThrowIfCancellationRequested();
             return protocol;
         }
     }

@@ -2,6 +2,7 @@ using System.Net.Security;
 using System.Text;
 using Mortise.Testing;
 using Mortise.Tests.Conformance;
+using Mortise.Tests.Transports.Linux;
 using Xunit;
 
 namespace Mortise.Tests.Sessions;
@@ -9,6 +10,15 @@ namespace Mortise.Tests.Sessions;
 /// <summary>Several protocols on one port: the first bytes tell, and the next reader finds them.</summary>
 public sealed class ProtocolTests
 {
+    public static TheoryData<string, EngineKind, bool> Places { get; } = new(
+        from place in (IEnumerable<(string, EngineKind)>)
+            [.. Engines.WithLoops.SelectMany(e => ((string, EngineKind)[])[(Tcp, e.Data), (TlsOnTcp, e.Data)]),
+            (Tcp, EngineKind.Managed), (TlsOnTcp, EngineKind.Managed), ("mem:vain", EngineKind.Auto)]
+        from gaveUp in (bool[])[false, true]
+        select (place.Item1, place.Item2, gaveUp));
+
+    private const string Tcp = "tcp://127.0.0.1:0", TlsOnTcp = "tls://127.0.0.1:0";
+
     [Theory]
     [InlineData("GET / HTTP/1.1\r\n", Protocol.Http)]
     [InlineData("OPTIONS * HTTP/1.1\r\n", Protocol.Http)]
@@ -71,6 +81,32 @@ public sealed class ProtocolTests
         Assert.InRange(time.Elapsed.TotalSeconds, 3, 60);
     }
 
+    [Theory, MemberData(nameof(Places))]
+    public async Task What_was_looked_at_in_vain_is_there_for_the_next_reader(string at, EngineKind engine,
+        bool gaveUp)
+    {
+        var network = new MemoryNetwork();
+        var next = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var server = SocketServer.Start(Endpoint.Parse(at), async c =>
+        {
+            await DetectInVainAsync(c, gaveUp);
+            next.SetResult(await NextAsync(c));
+        }, o =>
+        {
+            o.Transport.Set(engine);
+            o.Transport.Memory = network;
+            o.Tls.Certificate = Tls.Authority.Localhost;
+        });
+        await using var client = await SocketClient.ConnectAsync(server.Endpoints[0], o =>
+        {
+            o.Transport.Memory = network;
+            o.Tls.Authorities.Add(Tls.Authority.Shared.Root);
+            o.Tls.ServerName = "localhost";
+        });
+        await client.SendAsync("\r\n"u8.ToArray());
+        Assert.Equal("\r\n", await next.Task.WaitAsync(Limits.Soon));
+    }
+
     [Fact]
     public async Task A_real_TLS_client_is_known_by_its_hello()
     {
@@ -82,5 +118,30 @@ public sealed class ProtocolTests
         var shaking = tls.AuthenticateAsClientAsync("localhost");
         Assert.Equal(Protocol.Tls, await told.Task.WaitAsync(Limits.Soon));
         await Assert.ThrowsAnyAsync<IOException>(() => shaking.WaitAsync(Limits.Soon));
+    }
+
+    /// <summary>Its time is over, or the token's.</summary>
+    private static async Task DetectInVainAsync(Connection connection, bool gaveUp)
+    {
+        var shortly = TimeSpan.FromMilliseconds(50);
+        Protocol seen;
+        while ((seen = await connection.DetectAsync(shortly, Limits.Soon)) == Protocol.Silent)
+        {
+            // it has not come yet
+        }
+
+        Assert.Equal(Protocol.Other, seen);
+        if (!gaveUp)
+            return;
+        using var patience = new CancellationTokenSource(shortly);
+        var given = await Assert.ThrowsAnyAsync<OperationCanceledException>(
+            () => connection.DetectAsync(cancellationToken: patience.Token).AsTask());
+        Assert.Equal(patience.Token, given.CancellationToken);
+    }
+
+    private static async Task<string> NextAsync(Connection connection)
+    {
+        var room = new byte[64];
+        return Encoding.ASCII.GetString(room, 0, await connection.ReceiveAsync(room, Limits.Soon));
     }
 }
