@@ -59,22 +59,34 @@ internal sealed class MessageReader<T>(Connection connection, Codec<T> codec, bo
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<bool> FillInTimeAsync(Throttle throttle, CancellationToken cancellationToken)
     {
-        // While nobody reads, a frame that is not whole yet is not the peer's fault.
-        connection.FrameBegunAt = -1;
-        if (_isHeldBack)
+        if (_ended && !_isHeldBack)
         {
-            _isHeldBack = false;
-            await throttle.WaitForMessageAsync().ConfigureAwait(true);
-            return true;
+            connection.FrameBegunAt = -1;
+            return false;
         }
 
-        if (_ended)
-            return false;
-        GiveBack();
+        if (!_isHeldBack)
+            GiveBack();
+        // While nobody reads, a frame that is not whole yet is not the peer's fault.
         var begunAt = connection.FrameBegunAt;
         connection.FrameBegunAt = -1;
-        await throttle.WaitForBytesAsync().ConfigureAwait(true);
-        connection.FrameBegunAt = begunAt;
+        try
+        {
+            if (_isHeldBack)
+            {
+                await throttle.WaitForMessageAsync(cancellationToken).ConfigureAwait(true);
+                _isHeldBack = false; // and it stays so for the next receive where this one was cancelled
+                begunAt = -1;
+                return true;
+            }
+
+            await throttle.WaitForBytesAsync(cancellationToken).ConfigureAwait(true);
+        }
+        finally
+        {
+            connection.FrameBegunAt = begunAt;
+        }
+
         return await ReceiveAsync(cancellationToken).ConfigureAwait(false);
     }
 
@@ -107,9 +119,9 @@ internal sealed class MessageReader<T>(Connection connection, Codec<T> codec, bo
 
     private bool TryDecode(out T message)
     {
-        if (_throttle is { HasMessage: false })
+        _isHeldBack = _throttle is { HasMessage: false };
+        if (_isHeldBack)
         {
-            _isHeldBack = true;
             message = default!;
             return false;
         }

@@ -38,6 +38,22 @@ internal sealed class Bucket(double perSecond, TimeProvider time)
         }
     }
 
+    /// <summary>
+    /// Takes so much if it is there, and nothing otherwise: who is refused owes nothing, or its attempts alone would
+    /// keep the bucket empty for ever.
+    /// </summary>
+    public bool TryTake(double amount)
+    {
+        lock (_gate)
+        {
+            Refill();
+            if (_left < amount)
+                return false;
+            _left -= amount;
+            return true;
+        }
+    }
+
     /// <summary>How long until so much is there, if nobody takes any meanwhile; at most zero where it is.</summary>
     public TimeSpan Until(double amount)
     {

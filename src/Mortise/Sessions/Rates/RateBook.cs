@@ -9,14 +9,15 @@ namespace Mortise.Sessions.Rates;
 /// The rates of a server: the allowances of its addresses, and what is said of those who are over theirs. An address
 /// stays while it has sessions, or until its rate has recovered, so that a reconnect gains nothing.
 /// </summary>
-internal sealed class RateBook(ConnectionServer server)
+internal sealed class RateBook(ConnectionServer server) : IAsyncDisposable
 {
     private static readonly TimeSpan SweepAfter = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan TellEvery = TimeSpan.FromSeconds(1);
 
     private readonly ConcurrentDictionary<IPAddress, Allowance> _addresses = new();
+    private readonly Lock _sweepGate = new();
     private ITimer? _sweep;
-    private int _sweeping;
+    private bool _isOver;
     private long _toldAt;
     private long _untold;
 
@@ -70,6 +71,15 @@ internal sealed class RateBook(ConnectionServer server)
             allowance.Disconnects ? "closed (rate_limit)" : "read at that rate", Interlocked.Exchange(ref _untold, 0));
     }
 
+    /// <summary>The server is over; sessions may still leave.</summary>
+    public ValueTask DisposeAsync()
+    {
+        lock (_sweepGate)
+            _isOver = true;
+        StopTimer();
+        return ValueTask.CompletedTask;
+    }
+
     /// <summary>True where nothing is left to remember, or somebody is there again.</summary>
     private bool IsForgotten(IPAddress address, Allowance allowance)
     {
@@ -86,22 +96,34 @@ internal sealed class RateBook(ConnectionServer server)
         return true;
     }
 
-    /// <summary>One timer for all addresses, and none while there is nothing to forget.</summary>
+    /// <summary>One timer for all addresses, and none while there is nothing to forget, or after the server: it would
+    /// keep all of it alive.</summary>
     private void SweepSoon()
     {
-        if (Interlocked.Exchange(ref _sweeping, 1) == 1)
-            return;
-        var made = Time.CreateTimer(static b => ((RateBook)b!).Sweep(), this, SweepAfter, Timeout.InfiniteTimeSpan);
-        Interlocked.Exchange(ref _sweep, made)?.Dispose();
+        lock (_sweepGate)
+        {
+            if (!_isOver)
+                _sweep ??= Time.CreateTimer(static b => ((RateBook)b!).Sweep(), this, SweepAfter,
+                    Timeout.InfiniteTimeSpan);
+        }
     }
 
     private void Sweep()
     {
-        Volatile.Write(ref _sweeping, 0);
+        StopTimer(); // before the look: who leaves after it sets another
         var isLeft = false;
         foreach (var (address, allowance) in _addresses)
             isLeft |= !IsForgotten(address, allowance);
         if (isLeft)
             SweepSoon();
+    }
+
+    private void StopTimer()
+    {
+        lock (_sweepGate)
+        {
+            _sweep?.Dispose();
+            _sweep = null;
+        }
     }
 }

@@ -70,10 +70,12 @@ internal sealed class Throttle
     }
 
     /// <summary>Ends when a message may be taken.</summary>
-    public ValueTask WaitForMessageAsync() => WaitAsync(isMessage: true);
+    public ValueTask WaitForMessageAsync(CancellationToken cancellationToken) =>
+        WaitAsync(isMessage: true, cancellationToken);
 
     /// <summary>Ends when bytes may be received.</summary>
-    public ValueTask WaitForBytesAsync() => WaitAsync(isMessage: false);
+    public ValueTask WaitForBytesAsync(CancellationToken cancellationToken) =>
+        WaitAsync(isMessage: false, cancellationToken);
 
     private void Leave() => _book.Leave(_connection.RemoteEndpoint.Customer!, _shared!);
 
@@ -81,9 +83,9 @@ internal sealed class Throttle
     {
         if ((isMessage ? allowance?.Messages : allowance?.Bytes) is not { } bucket)
             return true;
-        var left = bucket.Take(amount);
         if (!allowance!.Disconnects)
         {
+            var left = bucket.Take(amount);
             if (isMessage)
                 _mayLackMessages |= left < 1;
             else
@@ -91,7 +93,7 @@ internal sealed class Throttle
             return true;
         }
 
-        if (left >= 0)
+        if (bucket.TryTake(amount))
             return true;
         _book.Tell(_connection, allowance, isMessage);
         _connection.AbortFor(CloseReason.RateLimit);
@@ -99,7 +101,7 @@ internal sealed class Throttle
     }
 
     /// <summary>Where the caller is at home, it comes back there.</summary>
-    private async ValueTask WaitAsync(bool isMessage)
+    private async ValueTask WaitAsync(bool isMessage, CancellationToken cancellationToken)
     {
         var wait = Lacking(isMessage, out var allowance);
         if (wait > TimeSpan.Zero)
@@ -108,7 +110,7 @@ internal sealed class Throttle
         while (wait > TimeSpan.Zero && _connection is { CloseReason: null, InputEndedFor: null })
         {
             var pause = TimeSpan.FromTicks(Math.Clamp(wait.Ticks, PauseMin.Ticks, PauseMax.Ticks));
-            await Task.Delay(pause, _book.Time).ConfigureAwait(true);
+            await Task.Delay(pause, _book.Time, cancellationToken).ConfigureAwait(true);
             wait = Lacking(isMessage, out _);
         }
 

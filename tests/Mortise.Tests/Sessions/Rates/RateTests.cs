@@ -99,6 +99,79 @@ public sealed class RateTests
         Assert.Equal(messages ? 1 : 0, server.Statistics.Current);
     }
 
+    [Theory, InlineData(true), InlineData(false)]
+    public async Task An_address_that_tried_often_is_served_again_when_its_rate_allows(bool messages)
+    {
+        await using var server = SocketServer.Start("tcp://127.0.0.1:0", Codec.Lines(), Hear, o =>
+        {
+            o.Transport.Time = _time;
+            o.AddressRate = messages ? new() { MessagesPerSecond = 4, Disconnects = true }
+                : new() { BytesPerSecond = 200, Disconnects = true };
+        });
+        var flood = System.Text.Encoding.ASCII.GetBytes(string.Concat(Enumerable.Repeat("flood\n", 100)));
+        for (var attempt = 1; attempt <= 20; attempt++)
+        {
+            await using var client = await SocketClient.ConnectAsync(server.Endpoints[0], Codec.Lines());
+            await client.Connection.SendAsync(flood);
+            await Limits.UntilAsync(() => server.Statistics.Closed(CloseReason.RateLimit) == attempt, "not closed");
+        }
+
+        _time.Advance(Second);
+        await using var modest = await SocketClient.ConnectAsync(server.Endpoints[0], Codec.Lines());
+        await modest.SendAsync("modest");
+        await Limits.UntilAsync(() => _heard.Contains("modest") || modest.Connection.CloseReason is not null
+            || server.Statistics.Closed(CloseReason.RateLimit) > 20, "neither heard nor closed");
+        Assert.Contains("modest", _heard);
+    }
+
+    [Fact]
+    public async Task A_server_that_is_gone_has_no_timer_for_the_addresses_that_it_remembers()
+    {
+        var server = SocketServer.Start("tcp://127.0.0.1:0", Codec.Lines(), Hear, o =>
+        {
+            o.Transport.Time = _time;
+            o.AddressRate = new() { MessagesPerSecond = 4 };
+        });
+        await using var client = await SocketClient.ConnectAsync(server.Endpoints[0], Codec.Lines());
+        await client.SendAsync("one");
+        await HeardAsync(1);
+        await server.DisposeAsync();
+        Assert.Equal(0, _time.Pending);
+    }
+
+    [Theory, InlineData(true), InlineData(false)]
+    public async Task A_receive_that_waits_for_the_rate_ends_with_its_token_and_loses_nothing(bool messages)
+    {
+        var served = new TaskCompletionSource<Session<string>>();
+        var over = new TaskCompletionSource();
+        await using var server = SocketServer.Start("mem:rates", c =>
+        {
+            served.SetResult(c.AsSession(Codec.Lines()));
+            return over.Task;
+        }, o =>
+        {
+            o.Transport.Memory = _network;
+            o.Transport.Time = _time;
+            o.SessionRate = messages ? new() { MessagesPerSecond = 1 } : new() { BytesPerSecond = 1 };
+        });
+        await using var client = await ConnectAsync(server);
+        await client.SendAsync("1");
+        var session = await served.Task.InTime();
+        Assert.Equal("1", await session.ReceiveAsync(Limits.Soon));
+        await client.SendAsync("2");
+        using var cancel = new CancellationTokenSource();
+        var receiving = session.ReceiveAsync(cancel.Token).AsTask();
+        await Limits.UntilAsync(() => receiving.IsCompleted || _time.Pending > 0, "it does not wait");
+        Assert.False(receiving.IsCompleted);
+        await cancel.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => receiving.InTime());
+        receiving = session.ReceiveAsync().AsTask();
+        for (var step = 0; step < 100 && !receiving.IsCompleted; step++)
+            await AdvanceAsync(Second / 10);
+        Assert.Equal("2", await receiving.InTime());
+        over.SetResult();
+    }
+
     [Theory, MemberData(nameof(Engines.WithLoops), MemberType = typeof(Engines))]
     public async Task Bytes_over_the_rate_wait_at_the_sender_and_the_handler_stays_at_home(EngineKind engine)
     {
