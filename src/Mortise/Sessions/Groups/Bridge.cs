@@ -30,25 +30,58 @@ internal abstract class Bridge(GroupRegistry registry, Type messages, IBackplane
     private static readonly TimeSpan LeaveTimeout = TimeSpan.FromSeconds(1);
 
     /// <summary>
-    /// A message for a group; a group without one: look whether it has members; neither: try again what failed.
+    /// A message for a group; neither: look at the groups that came or went; no message: try again what failed.
     /// </summary>
-    private readonly Channel<(string? Group, byte[]? Message)> _waiting = Channel.CreateUnbounded<(string?, byte[]?)>(
-        new UnboundedChannelOptions { SingleReader = true });
+    private readonly Channel<(string? Group, byte[]? Message)> _waiting =
+        Channel.CreateUnbounded<(string?, byte[]?)>();
     private readonly CancellationTokenSource _stop = new();
-    private readonly HashSet<string> _followed = [];
     private readonly HashSet<string> _unfollowed = [];
+
+    /// <summary>Covers the next three: peers decide which groups there are, so one that came and went again waits for
+    /// nothing. What waits is no more than the groups that are there and those that are followed.</summary>
+    private readonly Lock _gate = new();
+    private readonly HashSet<string> _changed = [];
+    private readonly HashSet<string> _followed = [];
+    private bool _isLookAsked;
     private Task? _running;
     private long _waitingBytes;
     private bool _isFailing;
 
     public Type Messages => messages;
 
+    /// <summary>Messages, and groups to look at.</summary>
+    public int Waiting
+    {
+        get
+        {
+            lock (_gate)
+                return _waiting.Reader.Count + _changed.Count;
+        }
+    }
+
     private ServerOptions Options => registry.Server.Options;
 
     public void Begin() => _running = Task.Run(RunAsync);
 
     /// <summary>The first came, or the last left.</summary>
-    public void Look(string group) => _waiting.Writer.TryWrite((group, null));
+    public void Look(string group)
+    {
+        lock (_gate)
+        {
+            if (IsWanted(group) == _followed.Contains(group))
+            {
+                _changed.Remove(group);
+                return;
+            }
+
+            _changed.Add(group);
+            if (_isLookAsked)
+                return;
+            _isLookAsked = true;
+        }
+
+        _waiting.Writer.TryWrite(default);
+    }
 
     /// <summary>For the members elsewhere.</summary>
     public void Publish(string group, byte[] message)
@@ -85,12 +118,10 @@ internal abstract class Bridge(GroupRegistry registry, Type messages, IBackplane
                 await Task.Delay(RetryAfter, Options.Time, _stop.Token).ConfigureAwait(false);
             await foreach (var (group, message) in _waiting.Reader.ReadAllAsync(_stop.Token).ConfigureAwait(false))
             {
-                if (group is null)
-                    await FollowAgainAsync().ConfigureAwait(false);
-                else if (message is null)
-                    await FollowAsync(group).ConfigureAwait(false);
+                if (message is not null)
+                    await PublishAsync(group!, message).ConfigureAwait(false);
                 else
-                    await PublishAsync(group, message).ConfigureAwait(false);
+                    await FollowAllAsync(group is null ? TakeChanged() : TakeFailed()).ConfigureAwait(false);
             }
         }
         catch (Exception) when (_stop.IsCancellationRequested)
@@ -106,37 +137,61 @@ internal abstract class Bridge(GroupRegistry registry, Type messages, IBackplane
             Drop();
     }
 
+    private bool IsWanted(string group) => registry.Find(new(messages, group)) is not null;
+
+    private async Task FollowAllAsync(string[] groups)
+    {
+        foreach (var group in groups)
+            await FollowAsync(group).ConfigureAwait(false);
+    }
+
     private async Task FollowAsync(string group)
     {
-        var wanted = registry.Find(new(messages, group)) is not null;
-        if (wanted == _followed.Contains(group))
-            return;
+        bool wanted;
+        lock (_gate)
+        {
+            // Noted before it is so: who comes or goes meanwhile asks for another look.
+            wanted = IsWanted(group);
+            if (!Note(group, wanted))
+                return;
+        }
+
         var followed = wanted
             ? await TryAsync("subscribe", () => backplane.SubscribeAsync(group, _stop.Token)).ConfigureAwait(false)
             : await TryAsync("unsubscribe", () => backplane.UnsubscribeAsync(group, _stop.Token)).ConfigureAwait(false);
-        if (!followed)
-        {
-            if (_unfollowed.Add(group) && _unfollowed.Count == 1)
-                _ = AgainLaterAsync();
-        }
-        else if (wanted)
-            _followed.Add(group);
-        else
-            _followed.Remove(group);
+        if (followed)
+            return;
+        lock (_gate)
+            Note(group, !wanted);
+        if (_unfollowed.Add(group) && _unfollowed.Count == 1)
+            _ = AgainLaterAsync();
     }
+
+    /// <summary>False where it was known.</summary>
+    private bool Note(string group, bool isFollowed) => isFollowed ? _followed.Add(group) : _followed.Remove(group);
 
     private async Task AgainLaterAsync()
     {
         await Task.Delay(RetryAfter, Options.Time, _stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        _waiting.Writer.TryWrite(default);
+        _waiting.Writer.TryWrite(("", null));
     }
 
-    private async Task FollowAgainAsync()
+    private string[] TakeFailed()
     {
         string[] groups = [.. _unfollowed];
         _unfollowed.Clear();
-        foreach (var group in groups)
-            await FollowAsync(group).ConfigureAwait(false);
+        return groups;
+    }
+
+    private string[] TakeChanged()
+    {
+        lock (_gate)
+        {
+            string[] groups = [.. _changed];
+            _changed.Clear();
+            _isLookAsked = false;
+            return groups;
+        }
     }
 
     /// <summary>A failure is logged once, until something works again.</summary>

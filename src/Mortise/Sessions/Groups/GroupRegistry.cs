@@ -157,7 +157,7 @@ internal sealed class GroupRegistry(ConnectionServer server) : IAsyncDisposable
             bridge.Publish(key.Name, bytes);
     }
 
-    private Bridge<T>? BridgeOf<T>() => _bridges.Count == 0 ? null : _bridges.GetValueOrDefault(typeof(T)) as Bridge<T>;
+    public Bridge<T>? BridgeOf<T>() => _bridges.Count == 0 ? null : _bridges.GetValueOrDefault(typeof(T)) as Bridge<T>;
 
     private void Look(RoomKey key)
     {

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Text;
+using Mortise.Sessions.Groups;
 using Mortise.Telemetry;
 using Mortise.Testing;
 using Mortise.Tests.Conformance;
@@ -168,6 +169,33 @@ public sealed class BackplaneTests
         Assert.Equal(2, log.Text.Split('\n').Count(l => l.StartsWith("The backplane fails", StringComparison.Ordinal)));
         there.Hall["den"].Broadcast("it works again");
         Assert.Equal(["lost", "it works again"], await GroupTests.HearAsync(client, 2));
+    }
+
+    [Fact]
+    public async Task Groups_that_come_and_go_while_the_backplane_is_away_leave_nothing_waiting()
+    {
+        var time = new ManualTime();
+        var backplane = new MemoryBackplane(_bus) { IsBroken = true };
+        await using var here = Open("memory", backplane: backplane, configure: o => o.Transport.Time = time);
+        var (hall, (_, member)) = (here.Hall, await here.Hall.EnterAsync());
+        for (var i = 0; i < 1000; i++)
+        {
+            hall[$"{i}"].Add(member);
+            hall[$"{i}"].Remove(member);
+            hall["lobby"].Add(member);
+            if (i < 999)
+                hall["lobby"].Remove(member);
+        }
+
+        var bridge = Mortise.Server.ConnectionServer.Of(member.Connection)!
+            .Shared<GroupRegistry>(_ => throw new NotSupportedException()).BridgeOf<string>()!;
+        Assert.InRange(bridge.Waiting, 1, 2);
+        backplane.IsBroken = false;
+        await Limits.UntilAsync(() => Advanced(time) && backplane.Calls.Contains("+lobby"), "not started again");
+        hall["lobby"].Remove(member);
+        await Limits.UntilAsync(() => backplane.Calls.Contains("-lobby"), "not left");
+        Assert.Equal(["+lobby", "-lobby"], backplane.Calls.Where(c => c != "start"));
+        Assert.Equal(0, bridge.Waiting);
     }
 
     [Fact]
