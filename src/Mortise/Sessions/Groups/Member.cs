@@ -37,6 +37,8 @@ internal sealed class Member
     private long _untold;
     private long _missed;
     private int _watched;
+    private Task _lastWait = Task.CompletedTask;
+    private int _waits;
 
     public Member(GroupRegistry registry, Connection connection, object codec, object session)
     {
@@ -123,7 +125,7 @@ internal sealed class Member
     {
         if (_left || IsOver)
             return Outcome.Dropped;
-        if (_outbox is null)
+        if (_outbox is null && Volatile.Read(ref _waits) == 0)
         {
             TellMissed(); // of a loop that did not turn
             if (HasRoom(message.Length))
@@ -135,11 +137,33 @@ internal sealed class Member
         return Policy == SlowReaders.Wait && mayWait ? Outcome.Full : Hold(message);
     }
 
-    /// <summary>Waits for room, and then writes; false when the connection ended first.</summary>
-    public async Task<bool> DeliverWaitingAsync(byte[] message)
+    /// <summary>
+    /// Waits for room, and then writes; false when the connection ended first. Each waits for the one before it, and
+    /// while any waits nothing else finds room: so they keep their order.
+    /// </summary>
+    public Task<bool> DeliverWaitingAsync(byte[] message)
     {
-        await GoneAsync().ConfigureAwait(false);
-        return !_left && !IsOver && Write(message) == Outcome.Queued;
+        lock (_gate)
+        {
+            Interlocked.Increment(ref _waits);
+            var written = WriteAfterAsync(_lastWait, message);
+            _lastWait = written;
+            return written;
+        }
+    }
+
+    private async Task<bool> WriteAfterAsync(Task before, byte[] message)
+    {
+        await before.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        try
+        {
+            await GoneAsync().ConfigureAwait(false);
+            return !_left && !IsOver && Write(message) == Outcome.Queued;
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _waits);
+        }
     }
 
     /// <summary>A message will not come to it, for no fault of its own.</summary>

@@ -88,6 +88,20 @@ public sealed class SlowReaderTests
         await Task.WhenAll(hearing).InTime();
     }
 
+    [Theory, MemberData(nameof(Hall.Kernel), MemberType = typeof(Hall))]
+    public async Task Those_that_wait_for_room_are_written_in_the_order_in_which_they_were_said(string way)
+    {
+        await using var hall = Open(way, SlowReaders.Wait);
+        var (stopped, member) = await hall.EnterAsync(slow: true);
+        hall["all"].Add(member);
+        var saying = Enumerable.Range(0, Lines).Select(i => hall["all"].BroadcastAsync($"{i} {Padding}").AsTask())
+            .ToList();
+        await Limits.UntilAsync(() => member.Connection.BytesQueued > 0, "nobody waits");
+        var heard = await GroupTests.HearAsync(stopped, Lines).InTime();
+        Assert.Equal(Enumerable.Range(0, Lines), heard.Select(Number));
+        Assert.All(await Task.WhenAll(saying).InTime(), r => Assert.Equal(new BroadcastResult(1, 0), r));
+    }
+
     [Theory, MemberData(nameof(Hall.Ways), MemberType = typeof(Hall))]
     public async Task A_message_longer_than_the_queue_reaches_who_reads(string way)
     {
