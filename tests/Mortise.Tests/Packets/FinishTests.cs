@@ -57,6 +57,25 @@ public sealed class FinishTests
     }
 
     [Fact]
+    public async Task A_last_packet_that_is_too_long_says_so_and_stops_only_itself()
+    {
+        var told = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var server = SocketServer.Start(New("udp://127.0.0.1:0"), async c =>
+        {
+            await c.ReceiveAsync(new byte[16]);
+            c.BeginMessage();
+            c.Output.Write("first"u8);
+            c.EndMessage();
+            c.Output.Write(new byte[DatagramSocket.UdpBytesMax + 1]);
+            told.SetResult(Assert.Throws<ConnectionException>(() => c.Output.Complete()).Symbol);
+        }, o => o.Transport.AllowAmplification = true);
+        await using var client = await SocketClient.ConnectAsync(server.Endpoints[0]);
+        await client.SendAsync("ask"u8.ToArray());
+        Assert.Equal("first", await NextAsync(client));
+        Assert.Equal("EMSGSIZE", await told.Task.WaitAsync(Limits.Soon));
+    }
+
+    [Fact]
     public async Task An_output_that_is_completed_with_a_failure_aborts()
     {
         await using var server = SocketServer.Start(New("unixseq:@"), async c =>
