@@ -88,7 +88,7 @@ internal sealed class WatchedConnection(Connection connection, WatchWheel wheel)
         var begunAt = connection.FrameBegunAt;
         if (begunAt < 0)
             return long.MaxValue;
-        var earned = Limits.OfBytes(connection.BytesReceived - begunAt);
+        var earned = Limits.OfBytes(connection.InputBytesReceived - begunAt);
         var due = Patience.Due(connection.FrameTick, Math.Min(Limits.Frame, earned));
         if (due <= now)
             act = Judge(CloseReason.ReceiveTooSlow, soft: false);

@@ -110,7 +110,7 @@ internal sealed class MessageReader<T>(Connection connection, Codec<T> codec, bo
         if (!_reading)
             return;
         // The server's watch times a frame from its first byte.
-        connection.FrameBegunAt = _buffer.IsEmpty ? -1 : connection.BytesReceived - _buffer.Length;
+        connection.FrameBegunAt = _buffer.IsEmpty ? -1 : connection.InputBytesReceived - _buffer.Length;
         if (_throttle is not null)
             _throttle.BytesSeen = _buffer.Length;
         connection.Input.AdvanceTo(_buffer.Start, _buffer.End);

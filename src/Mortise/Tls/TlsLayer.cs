@@ -15,6 +15,7 @@ internal sealed class TlsLayer : ConnectionLayer, IWireOwner
     private readonly TlsWire _wire;
     private readonly WireReader _reader;
     private readonly WireWriter _writer;
+    private long _bytesReceived;
     private int _retired;
 
     public TlsLayer(Connection connection, SslStream stream, WireStream bytes, string? serverName)
@@ -31,6 +32,8 @@ internal sealed class TlsLayer : ConnectionLayer, IWireOwner
     public override PipeReader Input => _reader;
 
     public override PipeWriter Output => _writer;
+
+    public override long BytesReceived => Volatile.Read(ref _bytesReceived);
 
     public override long BytesHeld => _reader.Held;
 
@@ -70,10 +73,10 @@ internal sealed class TlsLayer : ConnectionLayer, IWireOwner
         _wire.Close(reset: true); // who waits to read is told by the wire, which knows more
     }
 
-    /// <summary>The wire has counted what it received, as it was encrypted.</summary>
-    void IWireOwner.CountReceived(int bytes)
-    {
-    }
+    /// <summary>
+    /// Decrypted, as a frame's bytes are counted. The wire has counted what it received as it was encrypted.
+    /// </summary>
+    void IWireOwner.CountReceived(int bytes) => Volatile.Write(ref _bytesReceived, _bytesReceived + bytes);
 
     void IWireOwner.CountSent(int bytes)
     {

@@ -81,8 +81,12 @@ internal sealed class TlsWire : Wire, IValueTaskSource
         if (Interlocked.CompareExchange(ref _state, Armed, Waiting) != Waiting)
             return;
         Interlocked.Exchange(ref _wakeRequested, 0);
-        // Not on this stack: who aborts, cancels or looks after timeouts must not run the reader's handler.
-        _connection.Post(static w => ((TlsWire)w!)._wait.SetResult(true), this);
+        // Not on this stack: who aborts, cancels or looks after timeouts must not run the reader's handler. And on a
+        // loop only where that handler is at home.
+        if (_connection.RunsAtHome)
+            _connection.Post(static w => ((TlsWire)w!)._wait.SetResult(true), this);
+        else
+            ThreadPool.UnsafeQueueUserWorkItem(static w => w._wait.SetResult(true), this, preferLocal: false);
     }
 
     public override int TrySend(ReadOnlyMemory<byte> bytes)
@@ -129,12 +133,13 @@ internal sealed class TlsWire : Wire, IValueTaskSource
 
     public override async ValueTask<int> SendAsync(ReadOnlyMemory<byte> bytes)
     {
-        while (true)
-        {
-            await _connection.FlushWireAsync(default).ConfigureAwait(false);
-            if (TrySend(bytes) is var sent and > 0)
-                return sent;
-        }
+        await _connection.FlushWireAsync(default).ConfigureAwait(false);
+        int sent;
+        // On a loop such a flush is over at once while little waits. What it calls little need not be what leaves room
+        // here, and only the kernel makes room: it gets its turn before the next try.
+        while ((sent = TrySend(bytes)) == 0)
+            await _connection.AtHome(_connection.FlushWireWhollyAsync(default)).ConfigureAwait(false);
+        return sent;
     }
 
     /// <summary>close_notify, and then the end of the wire's own sending.</summary>

@@ -107,8 +107,8 @@ public abstract partial class Connection : IAsyncDisposable
     internal TimeProvider Time { get; }
 
     /// <summary>
-    /// <see cref="BytesReceived"/> at which a frame began that is not whole yet, or -1. Sessions write it, the server's
-    /// watch reads it.
+    /// <see cref="InputBytesReceived"/> at which a frame began that is not whole yet, or -1. Sessions write it, the
+    /// server's watch reads it.
     /// </summary>
     internal long FrameBegunAt
     {
@@ -150,6 +150,9 @@ public abstract partial class Connection : IAsyncDisposable
 
     /// <summary>The caller is on that thread.</summary>
     internal virtual bool IsHomeThread => false;
+
+    /// <summary>Its code runs on the loop where it lives, and comes back to it.</summary>
+    internal bool RunsAtHome { get; set; }
 
     /// <summary>Bytes are received before a reader asks.</summary>
     internal virtual bool ReceivesAhead => false;

@@ -17,6 +17,9 @@ public abstract partial class Connection
     /// <summary>What encrypts this connection: protocol, cipher, names, certificates. Null in the clear.</summary>
     public TlsInfo? Tls => _layer?.Tls;
 
+    /// <summary>Bytes that have come to <see cref="Input"/>: of TLS those that it decrypted.</summary>
+    internal long InputBytesReceived => _layer is { } layer ? layer.BytesReceived : BytesReceived;
+
     internal abstract PipeReader WireInput { get; }
 
     internal abstract PipeWriter WireOutput { get; }
@@ -171,6 +174,11 @@ public abstract partial class Connection
         catch (ConnectionException)
         {
             // The peer or an abort ended it first, and that reason stays.
+        }
+        catch
+        {
+            AbortFor(reason); // else the descriptor would stay open; and it must not look like an end in order
+            throw;
         }
 
         var left = flushTimeout == Timeout.InfiniteTimeSpan ? flushTimeout

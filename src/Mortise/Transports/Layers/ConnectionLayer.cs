@@ -14,6 +14,9 @@ internal abstract class ConnectionLayer
 
     public abstract TlsInfo Tls { get; }
 
+    /// <summary>Bytes handed to <see cref="Input"/> so far, as the handler sees them. From any thread.</summary>
+    public abstract long BytesReceived { get; }
+
     /// <summary>Bytes taken from the wire that the handler has not consumed.</summary>
     public abstract long BytesHeld { get; }
 

@@ -49,9 +49,6 @@ internal sealed class LoopConnection : Connection
     /// <summary>The poller's own: what the kernel is doing for this connection.</summary>
     public uint IoState { get; set; }
 
-    /// <summary>Its code runs on the loop, and comes back to it.</summary>
-    public bool RunsAtHome { get; set; }
-
     /// <summary>The end has begun: the poller is not asked for anything more.</summary>
     public bool IsDetaching { get; private set; }
 
