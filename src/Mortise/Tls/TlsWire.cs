@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Net.Security;
+using System.Security.Cryptography;
 using System.Threading.Tasks.Sources;
 using Mortise.Transports.Pipes;
 
@@ -145,7 +146,15 @@ internal sealed class TlsWire : Wire, IValueTaskSource
     /// <summary>close_notify, and then the end of the wire's own sending.</summary>
     public override void ShutdownSend()
     {
-        _stream.ShutdownAsync().GetAwaiter().GetResult(); // it only queues
+        try
+        {
+            _stream.ShutdownAsync().GetAwaiter().GetResult(); // it only queues
+        }
+        catch (CryptographicException)
+        {
+            // The stream is broken, as after a peer's end without close_notify: then ours cannot be said either.
+        }
+
         _connection.WireOutput.Complete();
     }
 
