@@ -91,11 +91,12 @@ public sealed class ReturnTests
     public async Task A_timeout_that_no_timer_can_count_is_refused_never_sent_and_holds_nothing_up(bool isConnected)
     {
         await using var harbour = new Harbour(Rig.Memory);
-        var client = harbour.Client(o => o.Session = new() { Correlation = Correlate.InOrder<string>() });
+        await using var client = harbour.Client(o => o.Session = new() { Correlation = Correlate.InOrder<string>() });
         if (isConnected)
         {
             harbour.Start();
             await harbour.UntilAsync(ClientState.Connected);
+            await Limits.UntilAsync(() => harbour.Accepted == 1, "the server does not know whom to cut");
         }
 
         foreach (var timeout in new[] { TimeSpan.FromSeconds(-1), TimeSpan.MaxValue })
